@@ -1,0 +1,1 @@
+"""Networks, as published and as Keras initialises them."""

@@ -1,0 +1,1 @@
+"""Update rules, one file a family, and the builder from a spec."""

@@ -1,0 +1,119 @@
+"""What a run leaves behind, as values.
+
+Two records, because two different promises are made. An `EpochRecord` repeats bit for bit: in a resumed run, in a
+second run of the same recipe and seed. A `CostRecord` is what this machine needed that day, and is never compared.
+An absent value is None (with a reason where the reader will ask for one), never 0, -1 or NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A frozen, strict value; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class EpochRecord(Record):
+    """What one epoch of training did; equal bit for bit between a run and its resumed twin.
+
+    Losses are means over images and contain the L2 penalty, as Keras reports them: `loss` averages each batch's
+    loss at the weights before that batch's update, weighted by batch size; `val_loss` is taken at the weights
+    after the epoch. `acc` and `val_acc` are fractions. `test_loss` and `test_acc` are None where the validation
+    images are the test images.
+
+    `lr_first` and `lr_last` are the learning rates of the epoch's first and last step. `lr_logged` is the rate
+    that Keras's history would show for the epoch: the one that stands in the optimizer after all callbacks
+    of the epoch's end, which ReduceLROnPlateau may already have lowered.
+    """
+
+    epoch: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=1)]
+    loss: Finite
+    acc: Fraction
+    val_loss: Finite
+    val_acc: Fraction
+    test_loss: Finite | None = None
+    test_acc: Fraction | None = None
+    penalty: Finite
+    lr_first: Finite
+    lr_last: Finite
+    lr_logged: Finite
+
+
+class CostRecord(Record):
+    """What one epoch cost on the machine it ran on.
+
+    Seconds are monotonic, by phase; `setup_seconds` (data to the device, weights, first-use compilation) is not zero only
+    in the first epoch after a start. `joules` is the energy of the training phase, None with `joules_reason`
+    when nothing could be measured. `peak_memory_bytes` is device memory on CUDA and the process's
+    resident peak on a CPU. `images_per_second` counts training images over training seconds.
+    """
+
+    epoch: Annotated[int, Field(ge=1)]
+    setup_seconds: Annotated[float, Field(ge=0)]
+    train_seconds: Annotated[float, Field(ge=0)]
+    evaluation_seconds: Annotated[float, Field(ge=0)]
+    images_per_second: Annotated[float, Field(ge=0)]
+    joules: Annotated[float, Field(ge=0)] | None = None
+    joules_source: str | None = None
+    joules_reason: str | None = None
+    peak_memory_bytes: Count | None = None
+
+
+class Crossing(Record):
+    """Whether, and after how many epochs, a run reached a target.
+
+    `rule` is "first" (the first epoch with val_acc >= target) or "held" (the first epoch from which
+    `hold` evaluations in a row reach it). When `reached` is False, `epoch` is None and the run is censored at
+    `censored_at` epochs: it needed more than that. `pinned` marks a crossing within two epochs after a drop of the
+    learning rate: the schedule's position, not the optimizer's merit. `train_seconds` and `joules` are
+    summed over the epochs up to the crossing, None where unknown.
+    """
+
+    target: Fraction
+    rule: Literal["first", "held"]
+    hold: Annotated[int, Field(ge=1)]
+    reached: bool
+    epoch: Annotated[int, Field(ge=1)] | None
+    step: Annotated[int, Field(ge=1)] | None
+    censored_at: Count | None
+    pinned: bool
+    train_seconds: Annotated[float, Field(ge=0)] | None = None
+    joules: Annotated[float, Field(ge=0)] | None = None
+
+
+class Best(Record):
+    """The highest validation accuracy so far and the first epoch that had it."""
+
+    val_acc: Fraction
+    epoch: Annotated[int, Field(ge=1)]
+
+
+RunState = Literal["running", "finished", "interrupted", "diverged", "crashed"]
+
+
+class RunStatus(Record):
+    """Where a run stands; rewritten whole at each change, never compared.
+
+    `epochs` of `budget` are done. `reason` says in words why a run is not simply running or finished
+    ("target 0.92 reached", "loss not finite at step 812"). `heartbeat` is UTC, ISO 8601.
+    """
+
+    state: RunState
+    epochs: Count
+    budget: Annotated[int, Field(ge=1)]
+    reason: str | None = None
+    crossings: tuple[Crossing, ...] = ()
+    best: Best | None = None
+    host: str | None = None
+    pid: int | None = None
+    heartbeat: str

@@ -1,0 +1,1 @@
+"""From numbers to pictures and pages: figures, the HTML report, the console."""

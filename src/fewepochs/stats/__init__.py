@@ -1,0 +1,1 @@
+"""From curves to crossings, and from crossings to answers."""
