@@ -204,9 +204,7 @@ def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
     value = _shown(entry["input"])
     if kind == "extra_forbidden":
         allowed = _siblings(entry["loc"])
-        return Problem(
-            field, "unknown field", value, ", ".join(allowed) or None, _nearest(str(path[-1]), allowed)
-        )
+        return Problem(field, "unknown field", value, ", ".join(allowed) or None, _nearest(str(path[-1]), allowed))
     if kind == "missing":
         return Problem(field, "missing; the recipe must say it")
     if kind in ("union_tag_invalid", "literal_error"):
@@ -253,7 +251,9 @@ def _siblings(loc: tuple[int | str, ...]) -> tuple[str, ...]:
             return ()
         here = _resolve(holder["properties"][part], schema)
     options = [_resolve(option, schema) for option in here.get("anyOf", ())]
-    properties = here.get("properties") or next((o["properties"] for o in options if "properties" in o), {})
+    properties: dict[str, Any] = here.get("properties") or next(
+        (o["properties"] for o in options if "properties" in o), {}
+    )
     return tuple(properties)
 
 

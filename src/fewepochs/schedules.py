@@ -86,7 +86,9 @@ class PlateauState:
     scale: float = 1.0
 
 
-def plateau_update(spec: specs.Plateau, state: PlateauState, *, val_loss: float, lr: float) -> tuple[PlateauState, float]:
+def plateau_update(
+    spec: specs.Plateau, state: PlateauState, *, val_loss: float, lr: float
+) -> tuple[PlateauState, float]:
     """Return the state after an epoch and the rate that then stands in the optimizer.
 
     `lr` is the rate that stood in the optimizer during the epoch. With the reading "overwritten" the state's scale

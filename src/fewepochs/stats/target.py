@@ -1,0 +1,102 @@
+"""From a run's curve to "epochs to target".
+
+    first   the first epoch e with val_acc[e] >= target
+    held    the first epoch e with val_acc[e], ..., val_acc[e + hold - 1] >= target
+
+A target not reached is a censored observation: the run needed more epochs than it had. A crossing within two
+epochs after a drop of the learning rate is pinned: it says where the schedule drops, not how fast the optimizer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from fewepochs.records import Best, CostRecord, Crossing, EpochRecord
+
+DROP_RATIO = 0.5
+"""A rate that falls to half or less from one step to the next, across an epoch's end, has dropped."""
+
+PINNED_EPOCHS = 2
+"""A crossing in this many epochs after a drop is pinned."""
+
+
+def crossing(
+    epochs: Sequence[EpochRecord],
+    target: float,
+    *,
+    rule: Literal["first", "held"] = "first",
+    hold: int = 3,
+    costs: Sequence[CostRecord] = (),
+) -> Crossing:
+    """Return whether and when `target` (a fraction, 0 to 1) is reached on the curve `epochs`.
+
+    `hold` (at least 1) matters to the rule "held" alone. Seconds and joules are sums over `costs` up to the crossing,
+    None where a cost is missing.
+
+    >>> crossing((), 0.9).censored_at
+    0
+    """
+    needed = hold if rule == "held" else 1
+    reached = [record.val_acc >= target for record in epochs]
+    index = next((i for i in range(len(epochs) - needed + 1) if all(reached[i : i + needed])), None)
+    if index is None:
+        return Crossing(
+            target=target,
+            rule=rule,
+            hold=hold,
+            reached=False,
+            epoch=None,
+            step=None,
+            censored_at=len(epochs),
+            pinned=False,
+        )
+    epoch = epochs[index].epoch
+    spent = [cost for cost in costs if cost.epoch <= epoch]
+    complete = len(spent) == index + 1
+    return Crossing(
+        target=target,
+        rule=rule,
+        hold=hold,
+        reached=True,
+        epoch=epoch,
+        step=epochs[index].step,
+        censored_at=None,
+        pinned=any(drop < epoch <= drop + PINNED_EPOCHS for drop in drops(epochs)),
+        train_seconds=sum(cost.train_seconds for cost in spent) if complete else None,
+        joules=_total([cost.joules for cost in spent]) if complete else None,
+    )
+
+
+def crossings(
+    epochs: Sequence[EpochRecord],
+    targets: Sequence[float],
+    *,
+    hold: int = 3,
+    costs: Sequence[CostRecord] = (),
+) -> tuple[Crossing, ...]:
+    """Return both crossings, first and held, of each target, in the order of `targets`."""
+    return tuple(
+        crossing(epochs, target, rule=rule, hold=hold, costs=costs) for target in targets for rule in ("first", "held")
+    )
+
+
+def drops(epochs: Sequence[EpochRecord]) -> tuple[int, ...]:
+    """Return the epochs after which the learning rate dropped: 81 means that epoch 82 began at the lower rate."""
+    return tuple(
+        before.epoch for before, after in pairwise(epochs) if 0 < after.lr_first <= DROP_RATIO * before.lr_last
+    )
+
+
+def best(epochs: Sequence[EpochRecord]) -> Best | None:
+    """Return the highest validation accuracy and the first epoch that had it, or None before the first epoch."""
+    if not epochs:
+        return None
+    top = max(epochs, key=lambda record: (record.val_acc, -record.epoch))
+    return Best(val_acc=top.val_acc, epoch=top.epoch)
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
