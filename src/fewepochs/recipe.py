@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import Field, Strict, ValidationError
@@ -32,6 +32,8 @@ LABELS = ("name", "summary", "targets", "hold")
 MAX_RECIPE_BYTES = 1 << 20
 
 Stream = Literal["init", "order", "augmentation", "dropout"]
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+
 Target = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -69,7 +71,7 @@ def canonical_json(recipe: Recipe) -> str:
     """Return the recipe without its labels as JSON: sorted keys, no spaces, every default spelt out."""
     content = recipe.model_dump(mode="json", exclude=set(LABELS), exclude_none=True)
     # Two ways to say the same seeds are one experiment.
-    content["seeds"] = {stream: recipe.stream_seed(stream) for stream in specs.StreamSeeds.model_fields}  # type: ignore[arg-type]
+    content["seeds"] = {stream: recipe.stream_seed(stream) for stream in STREAMS}
     del content["seed"]
     return json.dumps({"format": FORMAT, **content}, sort_keys=True, separators=(",", ":"))
 

@@ -52,7 +52,7 @@ class EpochRecord(Record):
 class CostRecord(Record):
     """What one epoch cost on the machine it ran on.
 
-    Seconds are monotonic, by phase; `setup_seconds` (data to the device, weights, first-use compilation) is not zero only
+    Seconds are monotonic, by phase; `setup_seconds` (data to the device, weights, first use) is not zero only
     in the first epoch after a start. `joules` is the energy of the training phase, None with `joules_reason`
     when nothing could be measured. `peak_memory_bytes` is device memory on CUDA and the process's
     resident peak on a CPU. `images_per_second` counts training images over training seconds.

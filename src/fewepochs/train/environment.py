@@ -1,0 +1,90 @@
+"""Where a run ran: versions, device, threads, source. What cannot be found out is None, which readers show as unknown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
+
+
+def collect(*, device: torch.device, data_digest: str, data_origin: str) -> dict[str, Any]:
+    """Return the environment of this process as JSON-able values; keys are fixed, unknown values are None."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "source": {"commit": _git("rev-parse", "HEAD"), "changed": _changed()},
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "device": device.type,
+        "gpu": _gpu(device),
+        "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
+        "data": {"digest": data_digest, "origin": data_origin},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Ask git about the checkout that this file lies in; None where it is not one (an installed package)."""
+    here = Path(__file__).resolve().parent
+    root = next((folder for folder in here.parents if (folder / ".git").exists()), None)
+    if root is None or not (root / "src" / "fewepochs").is_dir():
+        return None
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _changed() -> bool | None:
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return None if status is None else status != ""
+
+
+def _cpu() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _gpu(device: torch.device) -> dict[str, Any] | None:
+    if device.type != "cuda":
+        return None
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "name": properties.name,
+        "memory_bytes": properties.total_memory,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "driver": _driver(),
+    }
+
+
+def _driver() -> str | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except Exception:  # no driver library, or one that does not answer: unknown
+        return None

@@ -1,0 +1,236 @@
+"""The story of a run: epochs of steps, an evaluation after each, a record for each.
+
+    for record, cost in run(training, progress=Progress()):
+        ...                      # store it, print it, stop: the caller's
+
+The loop reads the device once an epoch, after the last step, and once for each evaluation; evaluation is off the
+training clock. Between epochs, or after any step once `progress.stop` is set, `training.snapshot()` is the whole
+state; a Training that `restore`s it goes on as if nothing had happened, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+
+from fewepochs import recipe as recipes
+from fewepochs import schedules
+from fewepochs.data import loader
+from fewepochs.errors import CheckpointError, DataError, DivergedError
+from fewepochs.nets import resnet
+from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.train import checkpoint, meters
+from fewepochs.train.step import Totals, TrainingStep
+
+
+@dataclass
+class Progress:
+    """Where the loop is: written by the loop, read by whoever watches; `stop` is written by whoever wants it to end.
+
+    Plain numbers that the host knows anyway, so that watching costs the device nothing.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    steps_per_epoch: int = 0
+    phase: Literal["setup", "training", "evaluation"] = "setup"
+    stop: bool = False
+
+
+@dataclass
+class Spent:
+    """What the epoch in progress has cost so far."""
+
+    setup_seconds: float = 0.0
+    train_seconds: float = 0.0
+    joules: float | None = 0.0
+
+    def add(self, reading: meters.Reading) -> None:
+        """Add a stretch of training."""
+        self.train_seconds += reading.seconds
+        known = self.joules is not None and reading.joules is not None
+        self.joules = (self.joules or 0.0) + (reading.joules or 0.0) if known else None
+
+
+class Training:
+    """A run in memory: the device program, where it stands, and what it has cost."""
+
+    def __init__(self, recipe: recipes.Recipe, *, data: loader.DeviceData, device: torch.device) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.device = device
+        self.meter = meters.Meter(device)
+        stop = self.meter.start()
+        height, width, channels = data.image
+        network = resnet.build(
+            recipe.network,
+            image=resnet.ImageShape(height, width, channels),
+            classes=data.classes,
+            init_seed=recipe.stream_seed("init"),
+            dropout_seed=recipe.stream_seed("dropout"),
+            device=device,
+        )
+        self.program = TrainingStep(
+            network,
+            data=data,
+            optimizer=recipe.optimizer,
+            regularisation=recipe.regularisation,
+            batch_size=recipe.batch_size,
+            precision=recipe.precision,
+        )
+        self.horizon = schedules.Horizon(recipe.budget.epochs, self.program.steps_per_epoch)
+        self.epochs = 0
+        self.epoch_steps = 0
+        self.plateau = schedules.PlateauState()
+        self.spent = Spent(setup_seconds=stop().seconds)
+
+    @property
+    def steps(self) -> int:
+        """Steps done since the run began."""
+        return self.epochs * self.horizon.steps_per_epoch + self.epoch_steps
+
+    def snapshot(self) -> checkpoint.Snapshot:
+        """Return the whole state, copied to the host."""
+        return checkpoint.Snapshot(
+            tensors={name: tensor.detach().to("cpu", copy=True) for name, tensor in self.program.state().items()},
+            facts={
+                "recipe": recipes.digest(self.recipe),
+                "data": self.data.digest,
+                "steps": self.steps,
+                "epochs": self.epochs,
+                "epoch_steps": self.epoch_steps,
+                # JSON has no infinity: a plateau that has seen no epoch has no best.
+                "plateau": {**asdict(self.plateau), "best": self.plateau.best if self.epochs else None},
+                "spent": asdict(self.spent),
+            },
+        )
+
+    def restore(self, snapshot: checkpoint.Snapshot) -> None:
+        """Take over the state of `snapshot`; raises where it belongs to another recipe or other data."""
+        facts = snapshot.facts
+        if facts["recipe"] != recipes.digest(self.recipe):
+            raise CheckpointError("the checkpoint belongs to another recipe; resume takes the run's own recipe.toml")
+        if facts["data"] != self.data.digest:
+            raise DataError(
+                f"the data has changed since this run began: digest {self.data.digest[:12]}..., then "
+                f"{facts['data'][:12]}...; give the same data with --data"
+            )
+        checkpoint.restore(snapshot.tensors, self.program.state())
+        self.program.weights.publish()
+        self.epochs, self.epoch_steps = facts["epochs"], facts["epoch_steps"]
+        plateau = {name: value for name, value in facts["plateau"].items() if value is not None}
+        self.plateau = schedules.PlateauState(**plateau)
+        setup = self.spent.setup_seconds
+        self.spent = Spent(**facts["spent"])
+        self.spent.setup_seconds += setup
+
+
+def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord, CostRecord]]:
+    """Train until the budget is spent, or until `progress.stop`; yield the records of each epoch as it ends.
+
+    Raises DivergedError at the end of an epoch in which a loss or gradient was not finite; the weights are those before
+    that step.
+    """
+    while training.epochs < training.recipe.budget.epochs and not progress.stop:
+        if not _train_epoch(training, progress=progress):
+            return
+        yield _close_epoch(training, progress=progress)
+
+
+def _train_epoch(training: Training, *, progress: Progress) -> bool:
+    """Train from where the epoch stands to its end, or to `progress.stop`; return whether the end was reached."""
+    program, epoch = training.program, training.epochs + 1
+    progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
+    progress.steps_per_epoch = program.steps_per_epoch
+    stop = training.meter.start()
+    rates = torch.from_numpy(_rates(training, epoch=epoch))
+    program.begin_epoch(_plan(training, epoch=epoch), rates=rates, resume=training.epoch_steps > 0)
+    images = len(training.data.train)
+    while training.epoch_steps < program.steps_per_epoch and not progress.stop:
+        program.step(min(program.batch_size, images - training.epoch_steps * program.batch_size))
+        training.epoch_steps += 1
+        progress.step = training.epoch_steps
+    training.spent.add(stop())
+    return training.epoch_steps == program.steps_per_epoch
+
+
+def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord, CostRecord]:
+    """Evaluate, make the records, and step over into the next epoch."""
+    program, data = training.program, training.data
+    totals = program.totals()
+    if totals.diverged_at is not None:
+        raise DivergedError(f"loss or gradient not finite at step {totals.diverged_at}")
+    progress.phase = "evaluation"
+    stop = training.meter.start()
+    validation = program.evaluate(data.validation)
+    test = None if data.test is None else program.evaluate(data.test)
+    evaluation = stop()
+    record = _record(training, totals=totals, validation=validation, test=test)
+    spent = training.spent
+    cost = CostRecord(
+        epoch=record.epoch,
+        setup_seconds=spent.setup_seconds,
+        train_seconds=spent.train_seconds,
+        evaluation_seconds=evaluation.seconds,
+        images_per_second=totals.images / spent.train_seconds,
+        joules=spent.joules if evaluation.reason is None else None,
+        joules_source=training.meter.source,
+        joules_reason=evaluation.reason,
+        peak_memory_bytes=training.meter.peak_memory_bytes(),
+    )
+    training.epochs, training.epoch_steps, training.spent = record.epoch, 0, Spent()
+    return record, cost
+
+
+def _record(training: Training, *, totals: Totals, validation: Totals, test: Totals | None) -> EpochRecord:
+    epoch, penalty = training.epochs + 1, training.program.penalty()
+    rates = _rates(training, epoch=epoch)
+    val_loss = validation.loss / validation.images + penalty
+    if not math.isfinite(val_loss):
+        raise DivergedError(f"validation loss not finite after epoch {epoch}")
+    lr_logged = float(rates[-1])
+    if training.recipe.plateau is not None:
+        training.plateau, lr_logged = schedules.plateau_update(
+            training.recipe.plateau, training.plateau, val_loss=val_loss, lr=lr_logged
+        )
+    return EpochRecord(
+        epoch=epoch,
+        step=training.steps,
+        loss=totals.loss / totals.images,
+        acc=totals.correct / totals.images,
+        val_loss=val_loss,
+        val_acc=validation.correct / validation.images,
+        test_loss=None if test is None else test.loss / test.images + penalty,
+        test_acc=None if test is None else test.correct / test.images,
+        penalty=penalty,
+        lr_first=float(rates[0]),
+        lr_last=float(rates[-1]),
+        lr_logged=lr_logged,
+    )
+
+
+def _plan(training: Training, *, epoch: int) -> loader.EpochPlan:
+    recipe = training.recipe
+    return loader.plan_epoch(
+        training.data,
+        augmentation=recipe.augmentation,
+        order_seed=recipe.stream_seed("order"),
+        augmentation_seed=recipe.stream_seed("augmentation"),
+        epoch=epoch,
+    )
+
+
+def _rates(training: Training, *, epoch: int) -> schedules.Rates:
+    recipe = training.recipe
+    return schedules.epoch_rates(
+        recipe.schedule,
+        lr=recipe.optimizer.lr,
+        epoch=epoch,
+        horizon=training.horizon,
+        scale=training.plateau.scale,
+        min_lr=0.0 if recipe.plateau is None else recipe.plateau.min_lr,
+    )

@@ -1,0 +1,214 @@
+"""One step as one program on the device.
+
+    index, draws   = order[cursor : cursor + B]                       gathered on the device
+    x, y           = augment(normalise(images[index])), labels[index]
+    loss           = cross-entropy(network(x), y) + strength * sum(kernels^2)
+    gradient       = d loss / d weights, one vector
+    weights        = optimizer(weights, gradient, rates[k])
+    sums          += loss * B, correct, B
+
+Everything it reads and writes is a tensor on the device: the host sends an epoch's order, draws and rates before the
+epoch and reads the sums after it, and in between only says "another step". So the same step runs eagerly, compiled,
+or as a replayed graph.
+
+A loss or gradient that is not finite freezes the weights, the optimizer and the moving statistics from that step
+on; the host learns of it when it next reads. In float16 a gradient may overflow because of the loss scale: that
+step alone is skipped and the scale halved (Keras's LossScaleOptimizer: initially 2^15, doubled after 2000 steps).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fewepochs import specs
+from fewepochs.data import augment, loader
+from fewepochs.nets.layers import Dropout
+from fewepochs.optim import build as optimizers
+from fewepochs.train.weights import MovingStatistics, Weights
+
+DTYPES: dict[specs.Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+EVALUATION_BATCH = 500
+"""Images evaluated at once. A constant, because rounding depends on it."""
+INITIAL_LOSS_SCALE = 2.0**15
+LOSS_SCALE_GROWTH_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the host reads at a reading point. Losses and counts are sums over images, without the penalty."""
+
+    loss: float
+    correct: int
+    images: int
+    diverged_at: int | None
+
+
+class TrainingStep:
+    """The device program of a run: its network, its optimizer, its data, and all of its state as tensors."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        data: loader.DeviceData,
+        optimizer: specs.Optimizer,
+        regularisation: specs.Regularisation,
+        batch_size: int,
+        precision: specs.Precision,
+    ) -> None:
+        self.network = network
+        self._data = data
+        self._dtype = DTYPES[precision]
+        self._scaled = precision == "float16"
+        self._strength = regularisation.strength if isinstance(regularisation, specs.L2) else 0.0
+        self.weights = Weights(network, dtype=self._dtype)
+        self.statistics = MovingStatistics(network, dtype=self._dtype)
+        self.optimizer = optimizers.build(optimizer, weights=self.weights.master)
+        device = data.train.labels.device
+        self.batch_size = batch_size
+        self.steps_per_epoch = -(-len(data.train) // batch_size)
+        self._offsets = torch.arange(min(batch_size, len(data.train)), device=device)
+        # The epoch in progress: filled by begin_epoch, walked through by step.
+        self._order = torch.zeros(len(data.train), dtype=torch.int64, device=device)
+        self._draws: augment.Draws | None = None
+        self._rates = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
+        self._counts = {name: torch.zeros((), dtype=torch.int64, device=device) for name in _COUNTS}
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._loss_scale = torch.full((), INITIAL_LOSS_SCALE if self._scaled else 1.0, device=device)
+        for module in network.modules():
+            if isinstance(module, Dropout):
+                module.step = self._counts["steps"]
+
+    # --- an epoch ---------------------------------------------------------------------------------------------
+
+    def begin_epoch(self, plan: loader.EpochPlan, *, rates: Tensor, resume: bool = False) -> None:
+        """Take over the plan and the learning rates float64 [steps] of an epoch.
+
+        `resume` leaves the place in the epoch and the sums as they are: an epoch that is continued.
+        """
+        self._order.copy_(plan.order)
+        self._draws = plan.draws
+        self._rates.copy_(rates)
+        if not resume:
+            for name in ("cursor", "epoch_steps", "correct", "images"):
+                self._counts[name].zero_()
+            self._loss_sum.zero_()
+
+    def step(self, size: int) -> None:
+        """Train on the next `size` images of the epoch: `batch_size`, or what is left at its end."""
+        self.network.train()
+        with torch.no_grad():
+            rows = self._counts["cursor"] + self._offsets[:size]
+            x_NCHW, labels_N = self._batch(rows)
+        logits_NK = self.network(x_NCHW).to(self._wide)
+        loss = F.cross_entropy(logits_NK, labels_N)
+        scaled = loss * self._loss_scale if self._scaled else loss
+        gradients = torch.autograd.grad(scaled, self.weights.parameters)
+        with torch.no_grad():
+            self._update(loss, gradients, size=size)
+            self._count(logits_NK, labels_N, size=size)
+
+    @torch.no_grad()
+    def evaluate(self, part: loader.Part) -> Totals:
+        """Return the sums over `part` at the weights as they are, with the moving statistics, without augmentation."""
+        self.network.eval()
+        loss = torch.zeros((), dtype=torch.float64, device=part.labels.device)
+        correct = torch.zeros((), dtype=torch.int64, device=part.labels.device)
+        for start in range(0, len(part), EVALUATION_BATCH):
+            pixels = part.pixels[start : start + EVALUATION_BATCH]
+            labels_N = part.labels[start : start + EVALUATION_BATCH]
+            logits_NK = self.network(self._input(self._data.normalise(pixels, dtype=self._wide))).to(self._wide)
+            loss += F.cross_entropy(logits_NK, labels_N, reduction="sum")
+            correct += (logits_NK.argmax(1) == labels_N).sum()
+        read = torch.stack([loss, correct.double()]).tolist()
+        return Totals(read[0], int(read[1]), len(part), None)
+
+    def totals(self) -> Totals:
+        """Read the epoch's sums so far; here the host waits for the device."""
+        read = torch.stack([self._loss_sum, *(self._counts[name].double() for name in _READ)]).tolist()
+        return Totals(read[0], int(read[1]), int(read[2]), int(read[3]) or None)
+
+    @torch.no_grad()
+    def penalty(self) -> float:
+        """Return the L2 penalty at the weights as they are."""
+        return float(self._penalty())
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that a resumed run needs, by name: the live tensors, to be copied out or into."""
+        return {
+            "weights": self.weights.master,
+            "statistics": self.statistics.moving,
+            "loss_sum": self._loss_sum,
+            "loss_scale": self._loss_scale,
+            **{f"count.{name}": count for name, count in self._counts.items()},
+            **{f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()},
+        }
+
+    # --- the parts of a step ----------------------------------------------------------------------------------
+
+    @property
+    def _wide(self) -> torch.dtype:
+        return self.weights.master.dtype
+
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        index = self._order[rows]
+        x_NHWC = self._data.normalise(self._data.train.pixels[index], dtype=self._wide)
+        if self._draws is not None:
+            draws = self._draws
+            here = augment.Draws(draws.start[rows], draws.weight[rows], draws.step[rows])
+            x_NHWC = augment.shift_flip(x_NHWC, here)
+        return self._input(x_NHWC), self._data.train.labels[index]
+
+    def _input(self, x_NHWC: Tensor) -> Tensor:
+        return x_NHWC.permute(0, 3, 1, 2).to(self._dtype)
+
+    def _penalty(self) -> Tensor:
+        return self._strength * torch.dot(self.weights.kernels, self.weights.kernels)
+
+    def _update(self, loss: Tensor, gradients: tuple[Tensor, ...], *, size: int) -> None:
+        counts = self._counts
+        gradient = self.weights.gather(gradients)
+        finite = torch.linalg.vector_norm(gradient, ord=float("inf")).isfinite()
+        fatal = ~loss.isfinite() if self._scaled else ~(finite & loss.isfinite())
+        counts["steps"] += 1
+        first = fatal & (counts["diverged_at"] == 0)
+        counts["diverged_at"].add_(counts["steps"] * first)
+        healthy = counts["diverged_at"] == 0
+        live = (healthy & finite).double()
+        gradient = torch.where(live > 0, gradient, 0.0)
+        if self._scaled:
+            gradient = gradient.div_(self._loss_scale)
+            self._rescale(finite)
+        if self._strength:
+            gradient[: self.weights.kernels.numel()].add_(self.weights.kernels, alpha=2.0 * self._strength)
+        self._loss_sum += (loss.double() + self._penalty()) * size
+        self.optimizer.update(gradient, lr=self._rates[counts["epoch_steps"]], live=live)
+        self.statistics.update(batch_size=size, live=healthy.double())
+        self.weights.publish()
+
+    def _rescale(self, finite: Tensor) -> None:
+        steps = self._counts["scale_steps"]
+        steps.add_(1).mul_(finite)
+        grown = steps == LOSS_SCALE_GROWTH_STEPS
+        self._loss_scale.mul_(torch.where(finite, torch.where(grown, 2.0, 1.0), 0.5))
+        steps.mul_(~grown)
+
+    def _count(self, logits_NK: Tensor, labels_N: Tensor, *, size: int) -> None:
+        counts = self._counts
+        counts["correct"] += (logits_NK.argmax(1) == labels_N).sum()
+        counts["images"] += size
+        counts["cursor"] += size
+        counts["epoch_steps"] += 1
+
+
+_COUNTS = ("cursor", "epoch_steps", "steps", "correct", "images", "diverged_at", "scale_steps")
+_READ = ("correct", "images", "diverged_at")

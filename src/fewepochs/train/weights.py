@@ -1,0 +1,132 @@
+"""All weights of a network as one vector, and all its moving statistics as another.
+
+A network's parameters become views of one vector, so that an update, a gradient check, an L2 penalty or a cast is one
+operation for the whole network. Kernels of convolutions come first (L2 concerns them alone), then the other weights
+that are computed with in low precision, then BN's scale and offset, which never are. A kernel [out, in, k, k] is laid
+out as [out, k, k, in]: channels-last, as the convolutions want it.
+
+With a low-precision compute type there are two vectors: the master weights in float32, which the optimizer updates, and
+their copy in the compute type, which the network sees; `publish` refreshes the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fewepochs.nets.layers import BN_MOMENTUM, BatchNorm, Conv
+
+
+class Weights:
+    """The weights of `network`, whose parameters become views.
+
+    `master` float32 (float64 when that is the compute type) [P]: all weights. `kernels` [K]: its first part, the
+    convolution kernels. `parameters`: what gradients are taken of, in the vector's order.
+    """
+
+    def __init__(self, network: nn.Module, *, dtype: torch.dtype) -> None:
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        kernels = [module.weight for module in network.modules() if isinstance(module, Conv)]
+        norms = [p for module in network.modules() if isinstance(module, BatchNorm) for p in module.parameters()]
+        others = _without(list(network.parameters()), [*kernels, *norms])
+        low, high = [*kernels, *others], norms
+        self.parameters: Sequence[nn.Parameter] = (*low, *high)
+        self.names = _names(network, self.parameters)
+        self.master = torch.cat([_flat(p.detach()).to(wide) for p in self.parameters])
+        self._low_size = sum(p.numel() for p in low)
+        self._low_count = len(low)
+        self.kernels = self.master[: sum(p.numel() for p in kernels)]
+        narrow = self.master[: self._low_size]
+        self._copy = None if dtype == wide else narrow.to(dtype)
+        _bind(low, narrow if self._copy is None else self._copy)
+        _bind(high, self.master[self._low_size :])
+
+    @torch.no_grad()
+    def gather(self, gradients: Sequence[Tensor]) -> Tensor:
+        """Return the gradients of `parameters` as one vector [P] of the master's type."""
+        low = torch.cat([_flat(g) for g in gradients[: self._low_count]])
+        if self._low_count == len(gradients):
+            return low.to(self.master.dtype)
+        high = torch.cat([_flat(g) for g in gradients[self._low_count :]])
+        return torch.cat([low, high])  # of two types: the result has the wider one, the master's
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Let the network see the master weights as they are now."""
+        if self._copy is not None:
+            self._copy.copy_(self.master[: self._low_size])
+
+    def named(self) -> dict[str, Tensor]:
+        """Return the master weights by parameter name, in the parameters' own shapes; views."""
+        views: dict[str, Tensor] = {}
+        position = 0
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            views[name] = _shaped(self.master[position : position + parameter.numel()], parameter.shape)
+            position += parameter.numel()
+        return views
+
+
+class MovingStatistics:
+    """Mean and variance of every BN channel of `network`, [2, C], moving and of the last batch.
+
+    The layers' buffers become views; `update` moves all of them at once, so that a frozen step can leave them alone.
+    """
+
+    def __init__(self, network: nn.Module, *, dtype: torch.dtype) -> None:
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
+        device = next(network.parameters()).device
+        sizes = [layer.weight.numel() for layer in layers]
+        self.moving = torch.zeros(2, sum(sizes), dtype=wide, device=device)
+        self.moving[1] = 1.0
+        self._batch = self.moving.clone()
+        self._pixels = torch.cat(
+            [torch.full((size,), float(layer.pixels), dtype=wide) for size, layer in zip(sizes, layers, strict=True)]
+        ).to(device)
+        position = 0
+        for size, layer in zip(sizes, layers, strict=True):
+            here = slice(position, position + size)
+            layer.moving_mean, layer.moving_variance = self.moving[0, here], self.moving[1, here]
+            layer.batch_mean, layer.batch_variance = self._batch[0, here], self._batch[1, here]
+            position += size
+
+    @torch.no_grad()
+    def update(self, *, batch_size: int, live: Tensor) -> None:
+        """Move towards the last batch's statistics, as Keras does; not at all, bit for bit, where `live` is 0."""
+        values = self._pixels * batch_size
+        self._batch[1].mul_((values - 1.0) / values)  # torch leaves the unbiased variance, Keras moves the biased
+        batch = torch.where(live > 0, self._batch, self.moving)
+        self.moving.lerp_(batch, 1.0 - BN_MOMENTUM)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """Return the values as a vector, a kernel's in the order [out, k, k, in]."""
+    return (tensor.permute(0, 2, 3, 1) if tensor.dim() == 4 else tensor).reshape(-1)
+
+
+def _shaped(vector: Tensor, shape: torch.Size) -> Tensor:
+    """Undo `_flat`, as a view."""
+    if len(shape) != 4:
+        return vector.view(shape)
+    outputs, inputs, height, width = shape
+    return vector.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def _bind(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:
+    position = 0
+    for parameter in parameters:
+        size = parameter.numel()
+        parameter.data = _shaped(vector[position : position + size], parameter.shape)
+        position += size
+
+
+def _without(parameters: Sequence[nn.Parameter], taken: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    identities = {id(p) for p in taken}
+    return [p for p in parameters if id(p) not in identities]
+
+
+def _names(network: nn.Module, parameters: Sequence[nn.Parameter]) -> tuple[str, ...]:
+    names = {id(p): name for name, p in network.named_parameters()}
+    return tuple(names[id(p)] for p in parameters)
