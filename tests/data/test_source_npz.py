@@ -159,15 +159,16 @@ def header(shape: str, descr: str = "'|u1'") -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
 
-def with_member(content: bytes, *, compression: int = zipfile.ZIP_STORED) -> bytes:
-    """Return a good file with `content` as its x_train.npy."""
+def with_member(content: bytes, *, name: str = "x_train", compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return a good file with `content` as its member `name`.npy."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in good().items():
+        archive.writestr(f"{name}.npy", content, compress_type=compression)
+        for other, array in good().items():
             plain = io.BytesIO()
             np.save(plain, array)
-            data = content if name == "x_train" else plain.getvalue()
-            archive.writestr(f"{name}.npy", data, compress_type=compression)
+            if other != name:
+                archive.writestr(f"{other}.npy", plain.getvalue(), compress_type=compression)
     return buffer.getvalue()
 
 
@@ -193,7 +194,7 @@ HOSTILE = {
     "nested type": with_member(header(SHAPE, "('|u1', (2, 3))") + bytes(720)),
     "records": with_member(header(SHAPE, "[('a', '|u1')]") + bytes(120)),
     "objects": with_member(header(SHAPE, "'|O'") + b"cos\nsystem\n(S'true'\ntR."),
-    "text that is none": with_member(header("(2,)", "'<U1'") + b"\xff" * 8),
+    "text that is none": with_member(header("(3,)", "'<U1'") + b"\xff" * 12, name="classes"),
     "no header": with_member(b"\x93NUMPY"),
     "newer format": with_member(header(SHAPE).replace(b"NUMPY\x01", b"NUMPY\x03") + bytes(120)),
     "not npy": with_member(b"x" * 300),
@@ -201,6 +202,13 @@ HOSTILE = {
     "bzip2": with_member(header(SHAPE) + bytes(120), compression=zipfile.ZIP_BZIP2),
     "a lie of four gigabytes": claimed(
         with_member(header(SHAPE) + bytes(120), compression=zipfile.ZIP_DEFLATED), 0xFFFFFFF0
+    ),
+    "a consistent lie": claimed(
+        with_member(header("(4000000000,)") + bytes(120), compression=zipfile.ZIP_DEFLATED),
+        4_000_000_000 + len(header("(4000000000,)")),
+    ),
+    "half of what is claimed": claimed(
+        with_member(header(SHAPE) + bytes(60), compression=zipfile.ZIP_DEFLATED), len(header(SHAPE)) + 120
     ),
     "a small lie": claimed(with_member(header(SHAPE) + bytes(120), compression=zipfile.ZIP_DEFLATED), 9),
 }

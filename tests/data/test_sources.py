@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import cifar_files
@@ -366,6 +367,18 @@ def test_a_folder_that_is_not_whole_is_refused(how: str, message: str, tmp_path:
         load("cifar10", folder)
     assert message in str(raised.value)
     assert str(folder) in str(raised.value)
+
+
+def test_a_giant_file_in_a_folder_is_refused_in_little_memory(tmp_path: Path) -> None:
+    folder = put_folder(tmp_path, "cifar10", "binary")
+    os.truncate(folder / "test_batch.bin", 1 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more than 61,460 bytes"):
+            load("cifar10", folder)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_paths_that_cannot_be_read_are_data_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

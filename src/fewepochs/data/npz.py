@@ -216,14 +216,13 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> Array
 
 
 def _content(stream: IO[bytes], size: int, where: str) -> npt.NDArray[np.uint8]:
-    """Read exactly `size` bytes and the end of the member, where zipfile compares its checksum."""
+    """Read the `size` bytes that are left of the member; at the last one zipfile compares the checksum."""
     content = np.empty(size, dtype=np.uint8)
     filled = 0
-    while chunk := stream.read(min(_CHUNK, size - filled) or 1):
-        if filled + len(chunk) > size:
-            raise DataError(f"{where} goes on after its end.")
+    while filled < size:
+        chunk = stream.read(min(_CHUNK, size - filled))
+        if not chunk:
+            raise DataError(f"{where} ends after {filled:,} of {size:,} bytes.")
         content[filled : filled + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
         filled += len(chunk)
-    if filled != size:
-        raise DataError(f"{where} ends after {filled:,} of {size:,} bytes.")
     return content
