@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from fewepochs.data import sources
 from fewepochs.data.layouts import CIFAR10, CIFAR100, IMAGE_BYTES, Archive, Batch, Family, Layout
 
 Pixels = npt.NDArray[np.uint8]
@@ -164,3 +165,46 @@ def published(family: Family) -> tuple[Family, dict[str, bytes]]:
     for form, data in made.items():
         family = publish(family, next(layout for layout in family.layouts if layout.form == form), data)
     return family, {str(form): data for form, data in made.items()}
+
+
+# --- putting them where users have them ------------------------------------------------------------------------------
+
+PUBLISHED = {"cifar10": published(MINI10), "cifar100": published(MINI100)}
+FAMILIES = tuple(family for family, _ in PUBLISHED.values())
+
+
+def load(kind: str, where: Path | None = None, said: list[str] | None = None) -> sources.DataSet:
+    """Load with the miniatures in the place of the published data sets."""
+    say = (said if said is not None else []).append
+    return sources._load(kind, where=where, download=False, say=say, families=FAMILIES)
+
+
+def put_archive(place: Path, kind: str, form: str, name: str | None = None) -> Path:
+    family, made = PUBLISHED[kind]
+    layout = next(layout for layout in family.layouts if layout.form == form)
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / (name or layout.archive.name)
+    path.write_bytes(made[form])
+    return path
+
+
+def put_folder(place: Path, kind: str, form: str, protocol: int | None = None) -> Path:
+    family = PUBLISHED[kind][0]
+    layout = next(layout for layout in family.layouts if layout.form == form)
+    return write_folder(family, layout, place, protocol=protocol)
+
+
+def assert_whole(found: sources.DataSet) -> None:
+    """Compare with the slow oracle, pixel by pixel."""
+    x_train, y_train, x_test, y_test = expected(PUBLISHED[found.kind][0])
+    np.testing.assert_array_equal(found.train.pixels, x_train)
+    np.testing.assert_array_equal(found.train.labels, y_train)
+    np.testing.assert_array_equal(found.test.pixels, x_test)
+    np.testing.assert_array_equal(found.test.labels, y_test)
+    for part in (found.train, found.test):
+        assert part.pixels.dtype == np.uint8
+        assert part.labels.dtype == np.int64
+        assert part.pixels.flags.c_contiguous
+        assert part.pixels.flags.writeable
+    assert found.white == 255
+    assert len(found.digest) == 64
