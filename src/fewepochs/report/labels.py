@@ -1,0 +1,113 @@
+"""What recipes and runs are called in a report: short, unique, and safe to show.
+
+Runs whose recipes differ in nothing but their seeds repeat one experiment and form a group. Two groups of one name
+are told apart by the fields in which they differ ("digits-step (batch_size = 32)"), or by their digests where these
+are many. Characters that no reader can see (controls, bidirectional marks, halves of a pair) are spelt out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fewepochs import recipe as recipes
+from fewepochs import specs, store
+
+MAX_DIFFERENCES = 3
+"""So many differing fields are spelt out in a label; beyond that a digest is shorter."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run and a name that no other run of the report has."""
+
+    label: str
+    stored: store.StoredRun
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one recipe that differ in their seeds alone; `digest` is the recipe's, with all seeds zero."""
+
+    label: str
+    digest: str
+    runs: tuple[Run, ...]
+
+
+def label(runs: Sequence[store.StoredRun]) -> tuple[Run, ...]:
+    """Return `runs` in order, each with its folder's name; a name met again is numbered: "a", "a (2)"."""
+    met: Counter[str] = Counter()
+    labelled = []
+    for run in runs:
+        name = shown(run.name)
+        met[name] += 1
+        labelled.append(Run(name if met[name] == 1 else f"{name} ({met[name]})", run))
+    return tuple(labelled)
+
+
+def group(runs: Sequence[Run]) -> tuple[Group, ...]:
+    """Return `runs` grouped by recipe, in order of first appearance."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(recipes.digest(unseeded(run.stored.recipe)), []).append(run)
+    names = _names({digest: unseeded(found[0].stored.recipe) for digest, found in members.items()})
+    return tuple(Group(names[digest], digest, tuple(found)) for digest, found in members.items())
+
+
+def unseeded(recipe: recipes.Recipe) -> recipes.Recipe:
+    """Return `recipe` with every seed zero: what all its repetitions have in common."""
+    return recipe.model_copy(update={"seed": 0, "seeds": specs.StreamSeeds()})
+
+
+def flat(table: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one, with dotted names; lists stay values.
+
+    >>> flat({"data": {"kind": "digits"}, "seed": 0})
+    {'data.kind': 'digits', 'seed': 0}
+    """
+    fields: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping) and value:
+            fields |= flat(value, prefix=f"{prefix}{name}.")
+        else:
+            fields[f"{prefix}{name}"] = value
+    return fields
+
+
+def shown(text: str) -> str:
+    r"""Return `text` with what cannot be seen spelt out; line breaks stay.
+
+    >>> shown("run\x1b[31m")
+    'run\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _names(by_digest: Mapping[str, recipes.Recipe]) -> dict[str, str]:
+    shared = Counter(recipe.name for recipe in by_digest.values())
+    names = {digest: recipe.name for digest, recipe in by_digest.items()}
+    for digest, recipe in by_digest.items():
+        if shared[recipe.name] > 1:
+            alike = [other for other in by_digest.values() if other.name == recipe.name]
+            names[digest] += f" ({_difference(recipe, alike) or digest[:8]})"
+    counts = Counter(names.values())
+    return {digest: name if counts[name] == 1 else f"{name} ({digest[:8]})" for digest, name in names.items()}
+
+
+def _difference(recipe: recipes.Recipe, alike: Sequence[recipes.Recipe]) -> str | None:
+    """Return the fields in which recipes of one name differ, with `recipe`'s values; None where they are many."""
+    tables = [_fields(other) for other in alike]
+    own = [
+        f"{field} = {value}"
+        for field, value in _fields(recipe).items()
+        if any(field not in table or table[field] != value for table in tables)
+    ]
+    return ", ".join(own) if len(own) <= MAX_DIFFERENCES else None
+
+
+def _fields(recipe: recipes.Recipe) -> dict[str, Any]:
+    return flat(recipe.model_dump(mode="json", exclude={*recipes.LABELS}, exclude_none=True))

@@ -1,0 +1,267 @@
+"""One report as one HTML file: opens offline, in light or dark, on paper, by keyboard, with or without scripts.
+
+Numbers come from `report.summary`, pictures from `report.figures`; here they are laid out. Nothing is loaded from
+anywhere, and a content security policy says so: only the page's own style and its two scripts, known by their
+SHA-256, may act. Text from runs is text: escaped, with invisible characters spelt out. The same runs give the same
+bytes; no clock is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import altair
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from fewepochs import recipe as recipes
+from fewepochs import specs, store
+from fewepochs.report import figures, labels, summary
+
+INK = figures.Ink(
+    training="var(--training)",
+    validation="var(--validation)",
+    text="var(--ink)",
+    faint="var(--faint)",
+    line="var(--line)",
+    background="transparent",
+)
+"""A figure's colours as variables of the style sheet, so that light, dark and paper need no second figure."""
+
+COMMAND = "command"
+"""The key of the environment that holds the command as it was given."""
+
+
+def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), title: str | None = None) -> str:
+    """Return the report on `runs` as one HTML document.
+
+    Without `targets`, validation accuracies from 0 to 1, the targets of the runs' recipes are asked.
+    """
+    data = summary.build(runs, targets=targets)
+    groups = labels.group(labels.label(runs))
+    shared = figures.axes(runs, targets=data["targets"])
+    still = figures.panel(shared=shared, ink=INK, live=False).to_dict()
+    panels = [_panel(group, data, still=still, shared=shared) for group in groups]
+    library, script = (_library(), _asset("page.js")) if any(panel["picture"] for panel in panels) else ("", "")
+    style = _asset("page.css")
+    return _template().render(
+        title=title or _title(data),
+        policy=_policy(scripts=[text for text in (library, script) if text], style=style),
+        style=Markup(style),
+        library=Markup(library),
+        script=Markup(script),
+        data=data,
+        panels=panels,
+        figure=_json_block(figures.panel(shared=shared, ink=INK).to_dict()),
+        clipped=shared.accuracy[0] if shared.clipped else None,
+        tested=any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
+        sources=sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
+        listings=[_listing(group) for group in groups],
+        environment=_environment([run for group in groups for run in group.runs]),
+        logs=[_log(run) for group in groups for run in group.runs if run.stored.epochs],
+    )
+
+
+def write(
+    path: Path, runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), title: str | None = None
+) -> None:
+    """Write the report on `runs` to `path`, whole or not at all. Raises StorageError."""
+    store.write_whole(path, render(runs, targets=targets, title=title).encode())
+
+
+# --- parts of the page ----------------------------------------------------------------------------------------------
+
+
+def _title(data: Mapping[str, Any]) -> str:
+    found = data["recipes"]
+    subject = found[0]["label"] if len(found) == 1 else f"{len(found)} recipes"
+    asked = ", ".join(f"{target:g}" for target in data["targets"])
+    return f"{subject}: epochs to {asked}" if asked else f"{subject}: accuracy by epoch"
+
+
+def _panel(
+    group: labels.Group, data: Mapping[str, Any], *, still: Mapping[str, Any], shared: figures.Axes
+) -> dict[str, Any]:
+    """Return one recipe's figure: a still picture, the numbers for the live one, and both in words."""
+    drawn = [run for run in group.runs if run.stored.epochs]
+    numbers = figures.datasets(drawn, targets=data["targets"], shared=shared)
+    recipe = next(entry for entry in data["recipes"] if entry["digest_without_seeds"] == group.digest)
+    answers = ". ".join(answer["sentence"] for answer in recipe["answers"])
+    count = f"{len(drawn)} {'run' if len(drawn) == 1 else 'runs'}"
+    return {
+        "label": group.label,
+        "picture": _picture({**still, "datasets": numbers}) if drawn else None,
+        "numbers": _json_block(numbers),
+        "alternative": f"Accuracy, loss and learning rate over epochs, {count} of {group.label}. {answers}.",
+        "caption": _caption(group, count=count, undrawn=len(group.runs) - len(drawn)),
+    }
+
+
+def _caption(group: labels.Group, *, count: str, undrawn: int) -> str:
+    lines = [f"{count}: training red and dashed, validation blue and solid; targets dotted."]
+    if isinstance(group.runs[0].stored.recipe.regularisation, specs.L2):
+        lines.append("Losses include the L2 penalty.")
+    if undrawn:
+        lines.append(f"{undrawn} {'run has' if undrawn == 1 else 'runs have'} done no epoch and cannot be drawn.")
+    return " ".join(lines)
+
+
+def _picture(specification: Mapping[str, Any]) -> Markup:
+    """Return a figure as SVG, for readers without scripts and until a script has drawn the live figure."""
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    svg = vl_convert.vegalite_to_svg(dict(specification), vl_version=version)
+    # The renderer counts its clip paths on and on; names that depend on the figure alone repeat, and do not clash.
+    mark = hashlib.sha256(re.sub(r"clip\d+", "", svg).encode()).hexdigest()[:8]
+    names: dict[str, str] = {}
+    return Markup(re.sub(r"\bclip\d+\b", lambda found: names.setdefault(found[0], f"c{mark}-{len(names)}"), svg))
+
+
+def _listing(group: labels.Group) -> dict[str, Any]:
+    first = group.runs[0].stored.recipe
+    return {
+        "label": group.label,
+        "summary": first.summary,
+        "toml": recipes.to_toml(first),
+        "runs": [
+            {
+                "label": run.label,
+                "digest": recipes.digest(run.stored.recipe),
+                "again": shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
+                "command": _command(run.stored.environment.get(COMMAND)),
+            }
+            for run in group.runs
+        ],
+    }
+
+
+def _command(given: object) -> str | None:
+    if isinstance(given, list | tuple):
+        return shlex.join(map(str, given))
+    return None if given is None else str(given)
+
+
+def _environment(runs: Sequence[labels.Run]) -> dict[str, Any]:
+    """Return what all `runs` say alike, and the fields that differ with each run's values."""
+    tables = [labels.flat({**run.stored.environment, COMMAND: None}) for run in runs]
+    fields = sorted({field for table in tables for field in table} - {COMMAND})
+    same = [field for field in fields if len({_plain(table.get(field)) for table in tables}) == 1]
+    differing = [field for field in fields if field not in same]
+    return {
+        "same": [(field, _plain(tables[0].get(field))) for field in same],
+        "fields": differing,
+        "rows": [
+            (run.label, [_plain(table.get(field)) for field in differing])
+            for run, table in zip(runs, tables, strict=True)
+        ],
+    }
+
+
+def _plain(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _log(run: labels.Run) -> dict[str, Any]:
+    """Return a run's records as a table: every epoch, losses and accuracies to six digits."""
+    costs = {cost.epoch: cost for cost in run.stored.costs}
+    columns = ["epoch", "step", "loss", "acc", "val_loss", "val_acc", "test_acc", "lr_first", "lr_last"]
+    if all(record.test_acc is None for record in run.stored.epochs):
+        columns.remove("test_acc")
+    rows = []
+    for record in run.stored.epochs:
+        cost = costs.get(record.epoch)
+        values = [getattr(record, column) for column in columns]
+        rows.append([_digits(value) for value in (*values, cost and cost.train_seconds, cost and cost.joules)])
+    return {"label": run.label, "columns": [*columns, "train_seconds", "joules"], "rows": rows}
+
+
+def _digits(value: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _library() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script that can stand inside a page."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(*, scripts: Sequence[str], style: str) -> str:
+    known = " ".join(map(_source, scripts)) or "'none'"
+    return f"default-src 'none'; script-src {known}; style-src {_source(style)}; base-uri 'none'; form-action 'none'"
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _json_block(content: object) -> Markup:
+    """Return `content` as JSON that no text in it can end: what HTML reads as markup is written as an escape."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))  # beyond ASCII it escapes by itself
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_visible)
+    environment.filters.update(
+        exact=lambda value: _data(value, f"{value:g}" if isinstance(value, float) else str(value)),
+        accuracy=lambda value: _data(value, f"{value:.4f}"),
+        rate=lambda value: _data(value, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"),
+        seconds=lambda value: _data(value, _duration(value)),
+        joules=lambda value: _data(value, _scaled(value, 1000, ("J", "kJ", "MJ", "GJ"))),
+        memory=lambda value: _data(value, _scaled(value, 1024, ("B", "KiB", "MiB", "GiB"))),
+        sentence=lambda text: text[:1].upper() + text[1:],
+    )
+    return environment.from_string(_asset("page.html.jinja"))
+
+
+def _visible(value: Any) -> Any:
+    return labels.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _data(value: float, text: str) -> Markup:
+    """Return a number as read, with the number as recorded beside it for whoever reads the page by program."""
+    return Markup('<data value="{}">{}</data>').format(repr(value), text)
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people say them: "0.52 s", "12.3 s", "3 min 5 s", "1 h 8 min".
+
+    >>> _duration(4095.0)
+    '1 h 8 min'
+    """
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min"
+
+
+def _scaled(value: float, step: int, units: Sequence[str]) -> str:
+    """Return `value` with three digits and the unit that keeps it short; units grow by `step`."""
+    power = 0
+    while value >= 999.5 and power < len(units) - 1:
+        value, power = value / step, power + 1
+    return f"{value:.3g} {units[power]}" if value < 999.5 else f"{value:,.0f} {units[power]}"

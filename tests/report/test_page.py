@@ -1,0 +1,435 @@
+"""The page says what the records say, shows text as text, and lets nothing in or out."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_runs import ENVIRONMENT, make_run
+
+from fewepochs import recipe as recipes
+from fewepochs import store
+from fewepochs.errors import StorageError
+from fewepochs.report import figures, page, summary
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(2)</script>",
+    "<!--",
+    "=cmd|' /C calc'!A0",
+    "{{ 7 * 7 }}",
+    "n" * 300,
+)
+
+
+@dataclass
+class Cell:
+    text: str = ""
+    value: str | None = None
+    scope: str | None = None
+    classes: str = ""
+
+
+@dataclass
+class Document(HTMLParser):
+    """What a reader of the page's source finds: tables by id, scripts, texts by element."""
+
+    source: str
+    tables: dict[str, list[list[Cell]]] = field(default_factory=dict)
+    scripts: list[tuple[dict[str, str | None], str]] = field(default_factory=list)
+    elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._open: list[str] = []
+        self._table = ""
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.elements.append((tag, found))
+        if tag == "table":
+            self._table = found.get("id") or f"table-{len(self.tables)}"
+            self.tables[self._table] = []
+        elif tag == "tr":
+            self.tables[self._table].append([])
+        elif tag in ("td", "th"):
+            self.tables[self._table][-1].append(Cell(scope=found.get("scope"), classes=found.get("class") or ""))
+        elif tag == "data" and "td" in self._open:
+            self.tables[self._table][-1][-1].value = found["value"]
+        elif tag == "script":
+            self.scripts.append((found, ""))
+        if tag in ("li", "h1", "h3", "title", "p", "pre", "style", "figcaption"):
+            self.texts.setdefault(tag, []).append("")
+        if tag not in ("meta",):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self._open or "th" in self._open:
+            self.tables[self._table][-1][-1].text += data
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts.pop()
+            self.scripts.append((attributes, text + data))
+        for tag in self.texts:
+            if tag in self._open:
+                self.texts[tag][-1] += data
+
+    def rows(self, table: str) -> list[list[Cell]]:
+        """Return the rows of `table` below its head."""
+        return [row for row in self.tables[table] if row[0].scope == "row"]
+
+    def block(self, name: str) -> Any:
+        """Return the JSON in the data block `name`."""
+        return json.loads(next(text for attributes, text in self.scripts if attributes.get("id") == name))
+
+
+def read(*runs: store.StoredRun, targets: tuple[float, ...] = (0.97,), title: str | None = None) -> Document:
+    return Document(page.render(runs, targets=targets, title=title))
+
+
+@functools.cache
+def read_plain() -> Document:
+    return read(make_run())
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+
+
+def test_the_crossings_on_the_page_are_those_of_the_records() -> None:
+    runs = [make_run(seed=0, joules=151.5), make_run(seed=1, plateau=0.9)]
+    reached, censored = read(*runs).rows("table-crossings")
+    first = summary.build(runs, targets=(0.97,))["runs"][0]["crossings"][0]["first"]
+
+    assert [cell.value for cell in reached[1:]] == [
+        "0.97",
+        "15",
+        "15",
+        "345",
+        repr(first["train_seconds"]),
+        repr(15 * 151.5),
+    ]
+    assert [cell.text for cell in reached] == [
+        runs[0].name,
+        "0.97",
+        "15",
+        "15 \u00d7\u202f3",
+        "345",
+        "39.4 s",
+        "2.27 kJ",
+    ]
+    assert [cell.text for cell in censored] == [
+        runs[1].name,
+        "0.97",
+        "not within 20",
+        "not \u00d7\u202f3 within 20",
+        "not reached",
+    ]
+
+
+def test_the_costs_on_the_page_are_those_of_the_records() -> None:
+    run = make_run(joules=151.5)
+    costs = summary.build([run])["runs"][0]["costs"]
+    (row,) = read(run).rows("table-costs")
+
+    keys = ("train_seconds", "evaluation_seconds", "setup_seconds", "median_epoch_seconds", "images_per_second")
+    assert [cell.value for cell in row[1:]] == [repr(costs[key]) for key in (*keys, "peak_memory_bytes", "joules")]
+    assert [cell.text for cell in row[1:]] == ["53.3 s", "5 s", "1.75 s", "2.66 s", "512", "118 MiB", "3.03 kJ"]
+
+
+def test_the_best_accuracy_and_its_test_accuracy_are_those_of_the_records() -> None:
+    run = make_run("data.validation={kind='held-out', images=200}", test=True)
+    record = max(run.epochs, key=lambda epoch: epoch.val_acc)
+    document = read(run)
+    (row,) = document.rows("table-runs")
+
+    assert [cell.value for cell in row[4:7]] == [repr(record.val_acc), str(record.epoch), repr(record.test_acc)]
+    assert row[4].text == f"{record.val_acc:.4f}"
+    assert "Validated on 200 held-out training images (split seed 0)." in document.texts["p"]
+
+
+def test_the_numbers_of_the_figure_are_the_records() -> None:
+    runs = [make_run(seed=seed) for seed in (0, 1)]
+    found = read(*runs).block("numbers-1")
+
+    assert [run["val_acc"] for run in found["runs"]] == [[epoch.val_acc for epoch in run.epochs] for run in runs]
+    assert [row["target"] for row in found["targets"]] == [0.97]
+
+
+def test_every_epoch_stands_in_the_table_of_its_run() -> None:
+    run = make_run()
+    document = read(run)
+    rows = next(rows for name, rows in document.tables.items() if [c.text for c in rows[0][:2]] == ["epoch", "step"])
+
+    assert [row[0].text for row in rows[1:]] == [str(epoch) for epoch in range(1, 21)]
+    column = [cell.text for cell in rows[0]].index("val_acc")
+    assert [row[column].text for row in rows[1:]] == [f"{record.val_acc:.6g}" for record in run.epochs]
+
+
+def test_each_recipe_has_a_figure_of_its_own_on_common_axes() -> None:
+    runs = [make_run(f"batch_size={size}") for size in (32, 64)]
+    document = read(*runs)
+
+    assert document.texts["h3"][:2] == ["digits-step (batch_size = 32)", "digits-step (batch_size = 64)"]
+    assert [document.block(f"numbers-{i}")["runs"][0]["run"] for i in (1, 2)] == [run.name for run in runs]
+
+
+# --- absent, censored, unfinished -----------------------------------------------------------------------------------
+
+
+def test_the_answers_come_first_and_name_censored_runs() -> None:
+    answers = read(make_run(plateau=0.9), make_run(seed=1, plateau=0.9)).texts["li"]
+
+    assert answers[0] == "digits-step: 0.97 not reached in 2 of 2 runs within 20 epochs"
+
+
+def test_joules_that_were_not_measured_show_their_reason() -> None:
+    document = read(make_run())
+
+    assert document.rows("table-crossings")[0][-1].text == "not measured: no energy counter on this machine"
+    assert document.rows("table-costs")[0][-1].text == "not measured: no energy counter on this machine"
+
+
+def test_a_pinned_crossing_is_flagged_and_explained() -> None:
+    document = read(make_run(drop_after=13))
+
+    assert document.rows("table-crossings")[0][2].text == "15 pinned"
+    assert any("within two epochs after a drop" in item for item in document.texts["li"])
+    assert read(make_run(drop_after=5)).rows("table-crossings")[0][2].text == "15"
+
+
+@pytest.mark.parametrize("state", ["running", "diverged", "crashed", "interrupted"])
+@pytest.mark.parametrize("epochs", [0, 7])
+def test_unfinished_runs_are_shown_with_their_reason(state: Any, epochs: int) -> None:
+    run = make_run(epochs=epochs, state=state, reason="what happened")
+    document = read(run, make_run(seed=1))
+    row = document.rows("table-runs")[0]
+
+    assert row[2].text == f"{state}: what happened"
+    assert row[3].text == f"{epochs} of 20"
+    assert "nan" not in "".join(cell.text for cell in row).lower()
+
+
+def test_a_page_of_runs_without_epochs_draws_nothing_and_needs_no_script() -> None:
+    document = read(make_run(epochs=0, state="running"))
+
+    assert document.scripts == []
+    assert "No epoch done yet: nothing to draw." in document.texts["p"]
+    assert [cell.text for cell in document.rows("table-costs")[0]][1:] == ["no cost recorded"]
+
+
+def test_a_page_of_no_runs_says_so() -> None:
+    assert read(targets=()).texts["li"] == ["No runs."]
+
+
+def test_what_is_unknown_about_the_environment_is_said() -> None:
+    rows = {row[0].text: row[1].text for row in read(make_run()).rows("table-environment")}
+
+    assert rows == {
+        "device.kind": "cpu",
+        "device.name": "unknown",
+        "threads": "2",
+        "versions.python": "3.11.7",
+        "versions.torch": "2.6.0",
+    }
+
+
+def test_what_differs_between_environments_is_shown_run_by_run() -> None:
+    runs = [make_run(seed=seed, environment={**ENVIRONMENT, "threads": 2 + seed}) for seed in (0, 1)]
+    document = read(*runs)
+    rows = next(rows for rows in document.tables.values() if [cell.text for cell in rows[0]] == ["run", "threads"])
+
+    assert [[cell.text for cell in row] for row in rows[1:]] == [[runs[0].name, "2"], [runs[1].name, "3"]]
+    assert "threads" not in [row[0].text for row in document.rows("table-environment")]
+
+
+def test_the_recipe_its_digest_and_the_command_are_on_the_page() -> None:
+    run = make_run()
+    text = page.render([run])
+    document = Document(text)
+
+    assert recipes.to_toml(run.recipe) in document.texts["pre"]
+    assert f"fewepochs train {run.name}/recipe.toml\n" in document.texts["pre"]
+    assert recipes.digest(run.recipe) in text
+    assert "fewepochs train digits-step --seed 0" in text
+
+
+def test_the_l2_penalty_is_mentioned_where_there_is_one() -> None:
+    assert "Losses include the L2 penalty." in read(make_run()).texts["figcaption"][0]
+    without = make_run("regularisation={kind='none'}")
+    assert "Losses include the L2 penalty." not in read(without).texts["figcaption"][0]
+
+
+# --- safety -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_is_shown_as_text(name: str) -> None:
+    environment = {"command": ["fewepochs", name], name: name}
+    run = make_run(folder=name.replace("/", "\u2215"), reason=name, state="crashed", environment=environment)
+    plain, hostile = read_plain(), read(run, title=name)
+
+    assert hostile.texts["title"] == hostile.texts["h1"] == [name]
+    assert hostile.rows("table-runs")[0][0].text == run.name
+    assert hostile.rows("table-runs")[0][2].text == f"crashed: {name}"
+    assert hostile.rows("table-environment")[0][0].text == name
+    assert hostile.block("numbers-1")["runs"][0]["run"] == run.name
+    assert len(hostile.scripts) == len(plain.scripts)
+    assert {tag for tag, _ in hostile.elements} == {tag for tag, _ in plain.elements}
+
+
+def test_no_text_can_end_the_data_block_that_holds_it() -> None:
+    content = {"run": "</script><!-- & \u2028", "value": [0.1, 1]}
+    block = str(page._json_block(content))
+
+    assert not set("<>&\u2028") & set(block)
+    assert json.loads(block) == content
+
+
+def test_escape_sequences_and_broken_characters_are_spelt_out() -> None:
+    text = page.render([make_run(folder="a\x1b[31mb\x00\u202ec\udce9", reason="\x07bell", state="crashed")])
+
+    text.encode()
+    assert "a\\x1b[31mb\\x00\\u202ec\\udce9" in text
+    assert "\\x07bell" in text
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", text.split("<script>")[0])
+
+
+def test_the_policy_allows_the_pages_own_scripts_and_style_and_nothing_else() -> None:
+    document = read(make_run())
+    policy = next(a["content"] for t, a in document.elements if t == "meta" and a.get("http-equiv"))
+    assert policy is not None
+    directives = dict(directive.split(" ", 1) for directive in policy.split("; "))
+
+    def known(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    active = [text for attributes, text in document.scripts if "type" not in attributes]
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"].split() == [known(text) for text in active]
+    assert directives["style-src"] == known(document.texts["style"][0])
+    assert "unsafe" not in policy
+
+
+def test_the_page_has_no_external_address() -> None:
+    document = read(make_run(drop_after=9), make_run(seed=1))
+    for _, attributes in document.elements:
+        assert not {"src", "srcset", "action", "ping", "style"} & attributes.keys()
+        assert not [key for key in attributes if key.startswith("on")]
+        assert (attributes.get("href") or "#").startswith("#")
+    outside = re.sub(r"<script>.*?</script>", "", document.source, flags=re.DOTALL)
+    addresses = set(re.findall(r"https?://[^\s\"'<]*", outside))
+    assert {address.split("/")[2] for address in addresses} == {"www.w3.org", "vega.github.io"}
+    schema = figures.panel(shared=figures.axes((), targets=())).to_dict()["$schema"]
+    assert {address for address in addresses if "w3.org" not in address} == {schema}
+
+
+def test_the_library_is_embedded_once() -> None:
+    runs = [make_run(f"batch_size={size}") for size in (16, 32, 64)]
+
+    assert page.render(runs).count("window.vegaEmbed=") == 1
+
+
+# --- form ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_runs_give_the_same_bytes() -> None:
+    def once() -> str:
+        return page.render([make_run(seed=0), make_run("batch_size=32", seed=1, drop_after=4)])
+
+    assert once() == once()
+
+
+def test_tables_are_marked_up_for_those_who_cannot_see_them() -> None:
+    document = read(make_run(test=True), make_run(seed=1, epochs=0, state="crashed"), targets=(0.9, 0.97))
+    for rows in document.tables.values():
+        assert {cell.scope for cell in rows[0]} == {"col"}
+        assert {row[0].scope for row in rows[1:]} == {"row"}
+    pictures = [attributes for _, attributes in document.elements if "data-numbers" in attributes]
+    assert [picture["role"] for picture in pictures] == ["img"]
+    assert "digits-step reaches 0.97 after 15 epochs (1 of 2 runs)" in (pictures[0]["aria-label"] or "")
+    names = [attributes["id"] for _, attributes in document.elements if attributes.get("id")]
+    assert len(names) == len(set(names))
+
+
+def test_rows_have_as_many_cells_as_their_heads() -> None:
+    source = page.render([make_run(test=True), make_run(seed=1, epochs=0, state="crashed")], targets=(0.97,))
+    for table in re.findall(r"<table.*?</table>", source, flags=re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", table, flags=re.DOTALL)
+        spans = [[int(n or 1) for n in re.findall(r'<t[dh]\b(?:[^>]*colspan="(\d+)")?', row)] for row in rows]
+        assert len({sum(span) for span in spans}) == 1
+
+
+def test_the_still_picture_stands_in_the_page_for_readers_without_scripts() -> None:
+    text = page.render([make_run(), make_run(seed=1)])
+    picture = text.split('data-numbers="numbers-1">')[1].split("</div>")[0]
+
+    assert picture.startswith("<svg")
+    assert picture.count('stroke="var(--validation)"') >= 2
+    assert "white" not in picture
+
+
+def test_ten_runs_of_two_hundred_epochs_make_a_page_of_bearable_size() -> None:
+    runs = [make_run("budget.epochs=200", f"batch_size={seed + 1}", seed=seed, epochs=200) for seed in range(10)]
+    began = time.perf_counter()
+    text = page.render(runs, targets=(0.91, 0.92, 0.93))
+
+    assert len(text.encode()) < 2_500_000
+    assert time.perf_counter() - began < 30
+
+
+def test_a_page_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    page.write(path, [make_run()], targets=(0.97,), title="One")
+
+    assert path.read_text(encoding="utf-8") == page.render([make_run()], targets=(0.97,), title="One")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"nowhere"):
+        page.write(tmp_path / "nowhere" / "report.html", [make_run()])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, "0 s"),
+        (0.5214, "0.521 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (3599.6, "1 h 0 min"),
+        (4095, "1 h 8 min"),
+    ],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, expected: str) -> None:
+    assert page._duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.0, "0 J"),
+        (5.5, "5.5 J"),
+        (999.4, "999 J"),
+        (1000.0, "1 kJ"),
+        (123_456.0, "123 kJ"),
+        (1.5e13, "15,000 GJ"),
+    ],
+)
+def test_joules_have_a_unit_that_keeps_them_short(value: float, expected: str) -> None:
+    assert page._scaled(value, 1000, ("J", "kJ", "MJ", "GJ")) == expected
