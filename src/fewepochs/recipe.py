@@ -86,6 +86,32 @@ def to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True), multiline_strings=False)
 
 
+def from_json(content: Mapping[str, Any], *, source: str) -> Recipe:
+    """Return the recipe that `content`, JSON of a whole recipe, describes. Raises RecipeError."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(source, tuple(_problems(error, content))) from None
+
+
+def differences(before: Recipe, after: Recipe) -> tuple[str, ...]:
+    """Return what differs between two experiments, a line a field (`optimizer.lr: 0.001 -> 0.01`), labels aside."""
+    old, new = (_flat(json.loads(canonical_json(recipe))) for recipe in (before, after))
+    fields = sorted(old.keys() | new.keys())
+    return tuple(
+        f"{field}: {_shown(old.get(field))} -> {_shown(new.get(field))}"
+        for field in fields
+        if old.get(field) != new.get(field)
+    )
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in table.items():
+        fields.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return fields
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a recipe file, for editors."""
     schema = Recipe.model_json_schema()

@@ -35,13 +35,11 @@ def value(spec: specs.Schedule, step: int, *, horizon: Horizon) -> float:
         case specs.Constant():
             return 1.0
         case specs.PiecewiseConstant():
-            # A boundary inside a step's rounding belongs to the step: 0.29 * 100 epochs is epoch 29, not 28.99...
+            step = _seen(step, every=spec.every, horizon=horizon)
             done = sum(step >= _steps(b, unit=spec.unit, horizon=horizon) for b in spec.boundaries)
             return spec.factors[done]
         case specs.PiecewiseLinear():
-            if spec.every == "epoch":
-                step -= step % horizon.steps_per_epoch
-            return _linear(spec, step, horizon=horizon)
+            return _linear(spec, _seen(step, every=spec.every, horizon=horizon), horizon=horizon)
         case _:
             assert_never(spec)
 
@@ -58,11 +56,17 @@ def epoch_rates(
     return rates if scale == 1.0 else np.maximum(rates * scale, np.minimum(rates, min_lr))
 
 
+def _seen(step: int, *, every: specs.Every, horizon: Horizon) -> int:
+    """Return the step whose value holds at `step`: its own, or that of its epoch's first step."""
+    return step if every == "step" else step - step % horizon.steps_per_epoch
+
+
 def _steps(position: float, *, unit: specs.TimeUnit, horizon: Horizon) -> int:
     """Return the first step at or after `position`, in steps done."""
     epochs = position * horizon.budget_epochs if unit == "budget" else position
     steps = epochs * horizon.steps_per_epoch
     nearest = round(steps)
+    # Rounding must not delay a boundary by a step: 0.29 * 100 epochs is 28.999999999999996.
     return nearest if math.isclose(steps, nearest, rel_tol=1e-12) else math.ceil(steps)
 
 

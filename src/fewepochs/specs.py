@@ -28,6 +28,7 @@ Point = Annotated[tuple[NonNegative, NonNegative], Strict(False)]
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 Activation = Literal["relu", "elu", "gelu", "silu"]
 TimeUnit = Literal["epochs", "budget"]
+Every = Literal["step", "epoch"]
 
 
 class Spec(BaseModel):
@@ -215,10 +216,13 @@ class PiecewiseConstant(Spec):
 
     `boundaries` count epochs done (`unit = "epochs"`: pinned, the budget does not move them) or fractions of
     the budget (`unit = "budget"`). Boundary 81 means that the 82nd epoch is the first with the next factor.
+    `every = "epoch"` changes the rate between epochs only, as a Keras callback does: a boundary inside an epoch holds
+    from the next one on; "step" changes it there.
     """
 
     kind: Literal["piecewise-constant"] = "piecewise-constant"
     unit: TimeUnit = "budget"
+    every: Every = "epoch"
     boundaries: Positions = ()
     factors: Factors = (1.0,)
 
@@ -240,7 +244,7 @@ class PiecewiseLinear(Spec):
 
     kind: Literal["piecewise-linear"] = "piecewise-linear"
     unit: TimeUnit = "budget"
-    every: Literal["step", "epoch"] = "step"
+    every: Every = "step"
     points: Annotated[tuple[Point, ...], Strict(False), Field(min_length=2, max_length=4096)]
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ Differences from torch, all of them Keras 3's behaviour:
 1. `padding="same"` with a stride pads less before than after (0 and 1 for a 3x3 window with stride 2 on an even
    side); torch pads both sides alike.
 2. BatchNorm's moving variance takes the biased variance of the batch; torch takes the unbiased one.
-3. BatchNorm's constants: moving = 0.99 * moving + 0.01 * batch, epsilon 1e-3; torch's momentum is the 0.01, its epsilon 1e-5.
+3. BatchNorm's constants: moving = 0.99 * moving + 0.01 * batch, epsilon 1e-3; torch calls the 0.01 momentum (its
+   default is 0.1), and its epsilon is 1e-5.
 4. he_normal is a normal distribution truncated at two standard deviations, widened to a variance of 2/fan_in.
 """
 

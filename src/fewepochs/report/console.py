@@ -2,8 +2,8 @@
 
     epoch  12/200   loss 0.6213  acc 0.8421  val_loss 0.7002  val_acc 0.8187   lr 0.001   212 s  236 img/s   best ...
 
-Views write to stderr, so that stdout stays data; the view "json" writes one JSON object a line to stdout. A live line is
-drawn by a thread of its own that looks at the loop's progress: plain numbers of the host, so the device is not asked.
+Views write to stderr, so that stdout stays data; the view "json" writes one JSON object a line to stdout. A live line
+is drawn by a thread of its own that looks at the loop's progress: plain numbers of the host; the device is not asked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Protocol, Self, TextIO
+from typing import Any, Literal, Protocol, Self, TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -215,6 +215,48 @@ def view(choice: ProgressChoice, *, verbose: bool = False) -> View:
             return JsonView()
         case "off":
             return View()
+
+
+# --- after a run --------------------------------------------------------------------------------------------------
+
+
+def summary_lines(answers: Mapping[str, Any]) -> list[str]:
+    """Return what `summary.build` found as lines for a terminal: answers, then a row for each run, then caveats."""
+    lines: list[str] = []
+    for recipe in answers["recipes"]:
+        lines.extend(f"{answer['sentence']}." for answer in recipe["answers"])
+        lines.append(f"  {recipe['validation']}")
+    lines.append("")
+    rows = [_RUN_COLUMNS, *(_run_row(run) for run in answers["runs"])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_RUN_COLUMNS))]
+    lines.extend("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines.extend(["", *(f"note: {caveat}" for caveat in answers["caveats"])] if answers["caveats"] else [])
+    return lines
+
+
+_RUN_COLUMNS = ("run", "state", "epochs", "best val_acc", "first/held", "training", "joules")
+
+
+def _run_row(run: Mapping[str, Any]) -> tuple[str, ...]:
+    best, costs = run["best"], run["costs"]
+    crossings = "  ".join(
+        f"{entry['target']:g}: {_epoch(entry['first'])}/{_epoch(entry['held'])}" for entry in run["crossings"]
+    )
+    return (
+        run["run"],
+        run["state"],
+        f"{run['epochs']}/{run['budget']}",
+        "-" if best is None else f"{best['val_acc']:.4f} @{best['epoch']}",
+        crossings or "-",
+        "-" if costs["train_seconds"] is None else duration(costs["train_seconds"]),
+        "not measured" if costs["joules"] is None else f"{costs['joules']:.0f}",
+    )
+
+
+def _epoch(crossing: Mapping[str, Any]) -> str:
+    if not crossing["reached"]:
+        return f">{crossing['censored_at']}"
+    return f"{crossing['epoch']}{'*' if crossing['pinned'] else ''}"
 
 
 # --- lines --------------------------------------------------------------------------------------------------------

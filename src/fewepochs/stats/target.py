@@ -16,7 +16,7 @@ from typing import Literal
 from fewepochs.records import Best, CostRecord, Crossing, EpochRecord
 
 DROP_RATIO = 0.5
-"""A rate that falls to half or less from one step to the next, across an epoch's end, has dropped."""
+"""A rate that falls to half or less at once has dropped."""
 
 PINNED_EPOCHS = 2
 """A crossing in this many epochs after a drop is pinned."""
@@ -83,10 +83,21 @@ def crossings(
 
 
 def drops(epochs: Sequence[EpochRecord]) -> tuple[int, ...]:
-    """Return the epochs after which the learning rate dropped: 81 means that epoch 82 began at the lower rate."""
-    return tuple(
-        before.epoch for before, after in pairwise(epochs) if 0 < after.lr_first <= DROP_RATIO * before.lr_last
-    )
+    """Return after how many epochs the learning rate dropped: 81 means that epoch 82 was the first to see the drop.
+
+    A fall between two epochs is a drop. A fall within an epoch is one if the rate then stays: a smooth schedule falls on.
+    """
+    found = []
+    for before, after in pairwise(epochs):
+        if _dropped(before.lr_first, before.lr_last) and after.lr_first == before.lr_last:
+            found.append(before.epoch - 1)
+        if _dropped(before.lr_last, after.lr_first):
+            found.append(before.epoch)
+    return tuple(found)
+
+
+def _dropped(before: float, after: float) -> bool:
+    return 0 < after <= DROP_RATIO * before
 
 
 def best(epochs: Sequence[EpochRecord]) -> Best | None:

@@ -1,4 +1,4 @@
-"""Where a run ran: versions, device, threads, source. What cannot be found out is None, which readers show as unknown."""
+"""Where a run ran: versions, device, threads, source. What cannot be found out is None; readers show it as unknown."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _gpu(device: torch.device) -> dict[str, Any] | None:
         "name": properties.name,
         "memory_bytes": properties.total_memory,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "driver": _driver(),
     }
 

@@ -1,6 +1,6 @@
 """Signals become a wish: finish the step, save, leave.
 
-    SIGINT, SIGTERM, SIGHUP   once: `progress.stop`; SIGINT twice: out at once
+SIGINT, SIGTERM, SIGHUP   once: `progress.stop`; SIGINT twice: out at once
 """
 
 from __future__ import annotations

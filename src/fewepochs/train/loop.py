@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -98,7 +98,7 @@ class Training:
         return checkpoint.Snapshot(
             tensors={name: tensor.detach().to("cpu", copy=True) for name, tensor in self.program.state().items()},
             facts={
-                "recipe": recipes.digest(self.recipe),
+                "recipe": self.recipe.model_dump(mode="json", exclude_none=True),
                 "data": self.data.digest,
                 "steps": self.steps,
                 "epochs": self.epochs,
@@ -112,8 +112,7 @@ class Training:
     def restore(self, snapshot: checkpoint.Snapshot) -> None:
         """Take over the state of `snapshot`; raises where it belongs to another recipe or other data."""
         facts = snapshot.facts
-        if facts["recipe"] != recipes.digest(self.recipe):
-            raise CheckpointError("the checkpoint belongs to another recipe; resume takes the run's own recipe.toml")
+        self._refuse_another_recipe(facts["recipe"])
         if facts["data"] != self.data.digest:
             raise DataError(
                 f"the data has changed since this run began: digest {self.data.digest[:12]}..., then "
@@ -128,12 +127,22 @@ class Training:
         self.spent = Spent(**facts["spent"])
         self.spent.setup_seconds += setup
 
+    def _refuse_another_recipe(self, saved: dict[str, Any]) -> None:
+        differences = recipes.differences(recipes.from_json(saved, source="the checkpoint"), self.recipe)
+        if differences:
+            raise CheckpointError(
+                "this run was begun with another recipe:\n"
+                + "\n".join(f"  {line}" for line in differences)
+                + "\nA run keeps its recipe, its budget too: the schedule is a function of both. Put recipe.toml back as "
+                "it was, or train the changed recipe as a run of its own."
+            )
+
 
 def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord, CostRecord]]:
     """Train until the budget is spent, or until `progress.stop`; yield the records of each epoch as it ends.
 
-    Raises DivergedError at the end of an epoch in which a loss or gradient was not finite; the weights are those before
-    that step.
+    Raises DivergedError at the end of an epoch in which a loss or gradient was not finite; the weights are those
+    before that step.
     """
     while training.epochs < training.recipe.budget.epochs and not progress.stop:
         if not _train_epoch(training, progress=progress):

@@ -1,0 +1,5 @@
+"""`python -m fewepochs` is `fewepochs`."""
+
+from fewepochs.cli import main
+
+main()

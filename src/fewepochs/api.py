@@ -1,0 +1,360 @@
+"""What fewepochs can do, as functions: the command line parses, calls one of these, and prints.
+
+Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewepochs import recipe as recipes
+from fewepochs import store
+from fewepochs.errors import (
+    CheckpointError,
+    DivergedError,
+    FewEpochsError,
+    Problem,
+    RecipeError,
+    StorageError,
+    TargetMissedError,
+)
+from fewepochs.records import EpochRecord, RunState, RunStatus
+from fewepochs.stats import target as crossing_rules
+
+if TYPE_CHECKING:
+    from fewepochs.data import loader, sources
+    from fewepochs.report import console
+    from fewepochs.train import loop
+
+DEMO_RECIPES = ("digits-step", "digits-linear")
+DEMO_SEEDS = (0, 1)
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how fast, but not what: nothing here changes a recipe's digest.
+
+    `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
+    where the data set lies; `download` allows to fetch it.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    data: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` or `resume` ended: the run as stored, and the signal that stopped it, if one did."""
+
+    run: store.StoredRun
+    already_done: bool = False
+    signal: int | None = None
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+def train(
+    recipe: recipes.Recipe,
+    *,
+    out: Path,
+    runtime: Runtime | None = None,
+    view: console.View | None = None,
+    stop_at_target: float | None = None,
+) -> Outcome:
+    """Train `recipe` in its folder under `out`, from where an earlier call stopped if one did.
+
+    A run that is finished is returned as it stands. `stop_at_target` ends the run after the first epoch with a
+    val_acc of at least that. Raises FewEpochsError's family; a diverged run is recorded, then raised.
+    """
+    path = out / store.run_name(recipe)
+    _check_device((runtime or Runtime()).device)
+    return _run(path, recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
+
+
+def resume(
+    path: Path,
+    *,
+    runtime: Runtime | None = None,
+    view: console.View | None = None,
+    stop_at_target: float | None = None,
+) -> Outcome:
+    """Go on with the run in the folder `path`; what `runtime` leaves open is taken from the run's environment."""
+    run = store.read(path)
+    given = runtime or Runtime()
+    data = run.environment.get("data") or {}
+    where = data.get("where")
+    device = run.environment.get("device") if given.device == "auto" else given.device
+    settled = Runtime(
+        device=device or "auto",
+        threads=given.threads or run.environment.get("threads"),
+        data=given.data or (None if where is None else Path(where)),
+        download=given.download,
+    )
+    _check_device(settled.device)
+    return _run(path, run.recipe, runtime=settled, view=view, stop_at_target=stop_at_target)
+
+
+def require_target(run: store.StoredRun, target: float) -> None:
+    """Raise TargetMissedError unless `run` reached `target`."""
+    crossing = crossing_rules.crossing(run.epochs, target)
+    if not crossing.reached:
+        raise TargetMissedError(f"{run.name}: target {target:g} not reached in {len(run.epochs)} epochs")
+
+
+def _run(
+    path: Path, recipe: recipes.Recipe, *, runtime: Runtime, view: console.View | None, stop_at_target: float | None
+) -> Outcome:
+    with store.hold(path):
+        known = store.read(path) if (path / store.RECIPE).is_file() else None
+        if known is not None and _is_done(known, stop_at_target=stop_at_target):
+            return Outcome(known, already_done=True)
+        from fewepochs.report import console
+
+        shown = view or console.View()
+        training, dataset = _prepare(recipe, runtime=runtime, say=shown.note)
+        folder = _open(path, training, known=known, dataset=dataset, runtime=runtime, say=shown.note)
+        signal = _train(training, folder=folder, view=shown, stop_at_target=stop_at_target)
+        return Outcome(store.read(path), signal=signal)
+
+
+def _is_done(run: store.StoredRun, *, stop_at_target: float | None) -> bool:
+    if len(run.epochs) >= run.recipe.budget.epochs or run.status.state == "diverged":
+        return True
+    return stop_at_target is not None and crossing_rules.crossing(run.epochs, stop_at_target).reached
+
+
+def _prepare(
+    recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
+) -> tuple[loop.Training, sources.DataSet]:
+    import torch
+
+    from fewepochs.data import loader, sources
+    from fewepochs.train import loop
+
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    device = _device(runtime.device)
+    dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
+    data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
+    return loop.Training(recipe, data=data, device=device), dataset
+
+
+def _open(
+    path: Path,
+    training: loop.Training,
+    *,
+    known: store.StoredRun | None,
+    dataset: sources.DataSet,
+    runtime: Runtime,
+    say: Callable[[str], None],
+) -> store.RunFolder:
+    """Return the run's folder: a new one, or a known one with `training` brought to where it stopped."""
+    from fewepochs.train import checkpoint, environment
+
+    now = environment.collect(device=training.device, data_digest=dataset.digest, data_origin=dataset.origin)
+    now["data"]["verified"] = dataset.verified
+    now["data"]["where"] = None if runtime.data is None else str(runtime.data.resolve())
+    if known is None:
+        return store.create(path, recipe=training.recipe, environment=now, status=_status(training, (), "running"))
+    folder = store.RunFolder(path)
+    snapshot, warnings = checkpoint.load_newest(folder.checkpoints)
+    for warning in warnings:
+        say(f"warning: {warning}; falling back to the checkpoint before it")
+    if snapshot is not None:
+        training.restore(snapshot)
+    if len(known.epochs) < training.epochs:
+        raise CheckpointError(
+            f"{path}: the checkpoint has {training.epochs} epochs, {store.EPOCHS} only {len(known.epochs)}. "
+            "Nothing was changed. Restore the file, or delete the run folder and train again."
+        )
+    folder.keep(training.epochs)
+    folder.write_environment(_with_resume(known.environment, now, epochs=training.epochs))
+    return folder
+
+
+def _with_resume(first: Mapping[str, Any], now: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
+    """Return the first environment with what differs now noted under "resumed"."""
+    compared = ("command", "packages", "source", "system", "cpu", "threads", "device", "gpu")
+    changed = {key: now[key] for key in compared if now[key] != first.get(key)}
+    return {**first, "resumed": [*first.get("resumed", ()), {"after_epoch": epochs, **changed}]}
+
+
+def _train(
+    training: loop.Training, *, folder: store.RunFolder, view: console.View, stop_at_target: float | None
+) -> int | None:
+    """Run the loop, storing and showing each epoch; return the signal that ended it, if one did."""
+    from fewepochs.train import checkpoint, interrupt, loop
+
+    progress = loop.Progress()
+    records = list(store.read(folder.path).epochs)
+    view.start(training.recipe, name=folder.path.name, done=tuple(records), progress=progress)
+    folder.write_status(_status(training, records, "running"))
+    with interrupt.catching(progress) as caught:
+        try:
+            for record, cost in loop.run(training, progress=progress):
+                best = crossing_rules.best(records)
+                records.append(record)
+                folder.append(record, cost)
+                checkpoint.save(
+                    folder.checkpoints, training.snapshot(), best=best is None or record.val_acc > best.val_acc
+                )
+                view.epoch(record, cost)
+                if stop_at_target is not None and record.val_acc >= stop_at_target:
+                    folder.write_status(
+                        _status(training, records, "finished", reason=f"stopped at target {stop_at_target:g}")
+                    )
+                    return None
+                folder.write_status(_status(training, records, "running"))
+        except DivergedError as error:
+            folder.write_status(_status(training, records, "diverged", reason=str(error)))
+            raise DivergedError(
+                f"{folder.path.name}: {error}. The run is recorded as diverged; its last good checkpoint is that of "
+                f"epoch {len(records)}. Lower the learning rate, or use a wider precision."
+            ) from None
+        except FewEpochsError:
+            raise
+        except BaseException as error:
+            folder.write_status(_status(training, records, "crashed", reason=f"{type(error).__name__}: {error}"))
+            raise
+        return _end(training, folder=folder, records=records, signal=caught.signal)
+
+
+def _end(
+    training: loop.Training, *, folder: store.RunFolder, records: Sequence[EpochRecord], signal: int | None
+) -> int | None:
+    """Record how the loop ended; an interrupted epoch is saved where it stands."""
+    from fewepochs.train import checkpoint
+
+    if training.epochs >= training.recipe.budget.epochs:
+        folder.write_status(_status(training, records, "finished"))
+        return None
+    checkpoint.save(folder.checkpoints, training.snapshot())
+    folder.write_status(_status(training, records, "interrupted", reason="stopped by a signal"))
+    return signal
+
+
+def _status(
+    training: loop.Training, records: Sequence[EpochRecord], state: RunState, *, reason: str | None = None
+) -> RunStatus:
+    import os
+    import socket
+
+    recipe = training.recipe
+    return RunStatus(
+        state=state,
+        epochs=len(records),
+        budget=recipe.budget.epochs,
+        reason=reason,
+        crossings=crossing_rules.crossings(records, recipe.targets, hold=recipe.hold),
+        best=crossing_rules.best(records),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        heartbeat=store.now(),
+    )
+
+
+def _check_device(name: str) -> None:
+    base, _, index = name.partition(":")
+    if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
+        problem = Problem("--device", "not a device", repr(name), "auto, cpu, cuda, cuda:0, cuda:1, ...")
+        raise RecipeError("command line", (problem,))
+
+
+def _device(name: str) -> Any:
+    """Return torch's device of that name; "auto" is CUDA where there is one."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(name.partition(":")[2] or 0) >= count:
+            problem = Problem("--device", f"this machine has {count} usable CUDA devices", repr(name), "cpu, auto")
+            raise RecipeError("command line", (problem,))
+    return torch.device(name)
+
+
+# --- before a run -------------------------------------------------------------------------------------------------
+
+
+def dry_run(recipe: recipes.Recipe, *, runtime: Runtime | None = None) -> dict[str, Any]:
+    """Return what `recipe` needs: parameters, FLOPs, steps, memory. The user's own images (npz) must be given."""
+    from fewepochs.nets import resnet
+    from fewepochs.train import estimate
+
+    shape = estimate.KNOWN_SHAPES.get(recipe.data.kind)
+    if shape is None:
+        from fewepochs.data import sources
+
+        dataset = sources.load(recipe.data.kind, where=(runtime or Runtime()).data)
+        height, width, channels = dataset.train.pixels.shape[1:]
+        shape = estimate.DataShape(
+            train=len(dataset.train.labels),
+            test=len(dataset.test.labels),
+            image=resnet.ImageShape(height, width, channels),
+            classes=len(dataset.classes),
+        )
+    return {"recipe": recipe.name, "digest": recipes.digest(recipe), **estimate.estimate(recipe, data=shape).as_dict()}
+
+
+def available(where: Path | None = None) -> list[dict[str, Any]]:
+    """Return the data sets at hand, as JSON-able rows: kind, path, form, detail."""
+    from fewepochs.data import sources
+
+    return [asdict(source) for source in sources.available(where)]
+
+
+def fetch(kind: str, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Download the data set `kind` unless it is there already; return where it came from and its digest."""
+    from fewepochs.data import sources
+
+    dataset = sources.load(kind, download=True, say=say)
+    return {"kind": kind, "origin": dataset.origin, "verified": dataset.verified, "digest": dataset.digest}
+
+
+# --- after a run --------------------------------------------------------------------------------------------------
+
+
+def load_runs(paths: Sequence[Path]) -> tuple[store.StoredRun, ...]:
+    """Return the runs in the folders `paths`, or directly inside them."""
+    return tuple(store.read(path) for path in store.find(paths))
+
+
+def summarise(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ()) -> dict[str, Any]:
+    """Return crossings, best accuracies and costs of `runs` as JSON-able data."""
+    from fewepochs.report import summary
+
+    return summary.build(runs, targets=targets)
+
+
+def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
+    """Write the report of `runs` as one offline HTML file; return its path."""
+    from fewepochs.report import page
+
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{to.parent}: cannot be made: {error.strerror or error}") from None
+    page.write(to, runs, targets=targets)
+    return to
+
+
+def demo(
+    *, out: Path, runtime: Runtime | None = None, view: console.View | None = None
+) -> tuple[list[Outcome], Path | None]:
+    """Race the demo's recipes, two seeds each, and write the report; an interruption leaves no report."""
+    outcomes = []
+    for name in DEMO_RECIPES:
+        for seed in DEMO_SEEDS:
+            outcome = train(recipes.load(name, seed=seed), out=out, runtime=runtime, view=view)
+            outcomes.append(outcome)
+            if outcome.signal is not None:
+                return outcomes, None
+    return outcomes, report([outcome.run for outcome in outcomes], to=out / REPORT)
