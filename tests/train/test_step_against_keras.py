@@ -132,10 +132,11 @@ def test_twenty_steps_follow_keras(depth: int, batches: Batches) -> None:
         np.testing.assert_allclose(buffers[name].numpy(), value, rtol=1e-9, atol=1e-9, err_msg=name)
 
     rounded = follow(depth, "float32", batches)
-    assert rounded.ours[:5] == pytest.approx(rounded.theirs[:5], abs=1e-3)
-    # Twenty steps of Adam from fresh weights amplify float32's rounding, Keras's own too: up to 7e-3 for depth 56.
+    assert rounded.ours[:5] == pytest.approx(rounded.theirs[:5], rel=1e-3)
+    # Twenty steps of Adam from fresh weights amplify float32's rounding, Keras's own too: to 0.2% at depth 56.
     assert deviation(rounded.ours, exact.theirs) <= max(1e-3, 2 * deviation(rounded.theirs, exact.theirs))
 
 
 def deviation(losses: list[float], exact: list[float]) -> float:
-    return float(np.max(np.abs(np.array(losses) - np.array(exact))))
+    """Return the largest relative difference."""
+    return float(np.max(np.abs(np.array(losses) / np.array(exact) - 1)))
