@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import keras  # noqa: E402
+
 from oracles import keras_resnet  # noqa: E402
 
 DEPTHS = {"resnet-v1": (20, 32, 44, 56, 110), "resnet-v2": (20, 29, 56, 110, 164)}

@@ -81,9 +81,7 @@ class _Layers:
 
     def head(self, inputs: Any, x: Any, *, side: int, classes: int) -> Any:
         x = keras.layers.Flatten()(keras.layers.AveragePooling2D(side // 4)(x))
-        outputs = keras.layers.Dense(
-            classes, activation="softmax", kernel_initializer="he_normal", name="dense"
-        )(x)
+        outputs = keras.layers.Dense(classes, activation="softmax", kernel_initializer="he_normal", name="dense")(x)
         return keras.Model(inputs, outputs)
 
 

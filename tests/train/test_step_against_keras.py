@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from oracles import keras_resnet
 
 from fewepochs import seeds, specs
 from fewepochs.data import loader
 from fewepochs.nets import resnet
 from fewepochs.train import step as steps
+from oracles import keras_resnet
 
 STEPS, BATCH, LR, L2 = 20, 16, 1e-3, 1e-4
 

@@ -84,6 +84,7 @@ class PlainView(View):
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
         """Say what begins, and on which images it is validated."""
         self._recipe, self._records = recipe, list(done)
+        del progress  # a plain line has nothing that moves
         self.note(start_line(recipe, name=name, done=done))
         if self._verbose:
             for record in done:
@@ -109,6 +110,7 @@ class JsonView(View):
 
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
         """Name the run and its digest."""
+        del progress
         self._name = name
         digest, validation = recipes.digest(recipe), summary.validation(recipe.data)
         self._event("start", digest=digest, epochs_done=len(done), budget=recipe.budget.epochs, validation=validation)

@@ -133,8 +133,8 @@ class Training:
             raise CheckpointError(
                 "this run was begun with another recipe:\n"
                 + "\n".join(f"  {line}" for line in differences)
-                + "\nA run keeps its recipe, its budget too: the schedule is a function of both. Put recipe.toml back as "
-                "it was, or train the changed recipe as a run of its own."
+                + "\nA run keeps its recipe, its budget too: the schedule is a function of both. Put recipe.toml back "
+                "as it was, or train the changed recipe as a run of its own."
             )
 
 

@@ -1,0 +1,110 @@
+"""Shifts and flips in batch, against scipy one image at a time and against Keras's own generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewepochs import seeds, specs
+from fewepochs.data import augment
+from oracles import augmentation
+
+# Interpolation weights are rounded to float32 before use, scipy's are not: one part in 2^24 of a pixel range of 1.
+TOLERANCE = 3e-7
+
+offsets = st.floats(-40, 40).map(lambda value: round(value, 6))
+
+
+def images(count: int, *, height: int = 32, width: int = 32) -> npt.NDArray[np.float32]:
+    pixels = seeds.uniform(seeds.derive(1, "images"), count * height * width * 3)
+    return (pixels.reshape(count, height, width, 3) - 0.5).astype(np.float32)
+
+
+def ours(
+    x_NHWC: npt.NDArray[np.float32], shifts: npt.NDArray[np.float64], flips: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    draws = augment.from_shifts(shifts, flips=flips, width=x_NHWC.shape[2])
+    return np.asarray(augment.shift_flip(torch.from_numpy(x_NHWC), draws), dtype=np.float32)
+
+
+def test_a_batch_equals_scipy_image_by_image() -> None:
+    x = images(200)
+    shifts = 6.4 * seeds.uniform(seeds.derive(1, "shifts"), 400).reshape(200, 2) - 3.2
+    flips = seeds.uniform(seeds.derive(1, "flips"), 200) < 0.5
+    expected = [
+        augmentation.shift_flip(image, shift=(float(shift[0]), float(shift[1])), flip=bool(flip))
+        for image, shift, flip in zip(x, shifts, flips, strict=True)
+    ]
+    np.testing.assert_allclose(ours(x, shifts, flips), np.stack(expected), rtol=0, atol=TOLERANCE)
+
+
+@given(down=offsets, right=offsets, flip=st.booleans(), height=st.integers(1, 9), width=st.integers(1, 9))
+def test_any_shift_of_any_shape_equals_scipy(down: float, right: float, flip: bool, height: int, width: int) -> None:
+    x = images(1, height=height, width=width)
+    result = ours(x, np.array([[down, right]]), np.array([flip]))
+    expected = augmentation.shift_flip(x[0], shift=(down, right), flip=flip)
+    np.testing.assert_allclose(result[0], expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_oracle_is_what_keras_does() -> None:
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    generator = ImageDataGenerator(fill_mode="nearest")
+    for index, x in enumerate(images(20)):
+        shift = tuple(6.4 * seeds.uniform(seeds.derive(2, "shift", index), 2) - 3.2)
+        flip = index % 2 == 0
+        theirs = generator.apply_transform(x.copy(), {"tx": shift[0], "ty": shift[1], "flip_horizontal": flip})
+        np.testing.assert_allclose(
+            augmentation.shift_flip(x, shift=(shift[0], shift[1]), flip=flip), theirs, rtol=0, atol=TOLERANCE
+        )
+
+
+def test_a_whole_shift_moves_pixels_without_changing_them() -> None:
+    x = images(1)
+    result = ours(x, np.array([[2.0, -3.0]]), np.array([False]))
+    np.testing.assert_array_equal(result[0, :-2, 3:], x[0, 2:, :-3])
+    np.testing.assert_array_equal(result[0, -1, 3:], x[0, -1, :-3])
+
+
+def test_draws_cover_the_range_evenly_and_flip_half() -> None:
+    spec = specs.ShiftFlip(shift=0.1)
+    draws = augment.draw(spec, seed=0, epoch=1, images=20_000, height=32, width=16)
+    assert draws is not None
+    flips = draws.step.numpy() < 0
+    start, weight = draws.start.numpy().astype(float), draws.weight.numpy().astype(float)
+    down = start[:, 0] + weight[:, 0]
+    right = np.where(flips, start[:, 1] - 16 + 1 - weight[:, 1], start[:, 1] + weight[:, 1])
+    for values, limit in ((down, 3.2), (right, 1.6)):
+        assert -limit <= values.min() < -0.99 * limit
+        assert 0.99 * limit < values.max() <= limit
+        assert abs(values.mean()) < 0.02 * limit
+    assert flips.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_draws_are_named_by_seed_and_epoch() -> None:
+    def draw(seed: int, epoch: int) -> augment.Draws:
+        made = augment.draw(specs.ShiftFlip(), seed=seed, epoch=epoch, images=50, height=32, width=32)
+        assert made is not None
+        return made
+
+    assert torch.equal(draw(0, 3).weight, draw(0, 3).weight)
+    assert not torch.equal(draw(0, 3).weight, draw(0, 4).weight)
+    assert not torch.equal(draw(0, 3).weight, draw(1, 3).weight)
+
+
+def test_no_flip_and_no_augmentation_are_off() -> None:
+    draws = augment.draw(specs.ShiftFlip(flip=False), seed=0, epoch=1, images=500, height=32, width=32)
+    assert draws is not None
+    assert (draws.step == 1).all()
+    assert augment.draw(specs.NoAugmentation(), seed=0, epoch=1, images=5, height=32, width=32) is None
+
+
+def test_shift_zero_without_flip_is_the_identity() -> None:
+    x = torch.from_numpy(images(3))
+    draws = augment.draw(specs.ShiftFlip(shift=0.0, flip=False), seed=0, epoch=1, images=3, height=32, width=32)
+    assert draws is not None
+    assert torch.equal(augment.shift_flip(x, draws), x)
