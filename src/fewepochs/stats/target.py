@@ -85,7 +85,7 @@ def crossings(
 def drops(epochs: Sequence[EpochRecord]) -> tuple[int, ...]:
     """Return after how many epochs the learning rate dropped: 81 means that epoch 82 was the first to see it.
 
-    A fall between two epochs is a drop. A fall within an epoch is one if the rate then stays: a smooth schedule falls on.
+    A fall between two epochs is a drop. A fall within an epoch is one if the rate then stays: smooth ones fall on.
     """
     found = []
     for before, after in pairwise(epochs):

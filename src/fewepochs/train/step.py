@@ -176,25 +176,28 @@ class TrainingStep:
         return self._strength * self.weights.kernels.square().sum()
 
     def _update(self, loss: Tensor, gradients: tuple[Tensor, ...], *, size: int) -> None:
-        counts = self._counts
+        counts, kernels = self._counts, self.weights.kernels
         gradient = self.weights.gather(gradients)
-        finite = torch.linalg.vector_norm(gradient, ord=float("inf")).isfinite()
+        if self._scaled:
+            gradient.div_(self._loss_scale)
+        if self._strength:
+            gradient[: kernels.numel()].add_(kernels, alpha=2.0 * self._strength)
+        loss = loss.double() + self._penalty()
+        # A gradient whose square overflows would poison second moments a step later: it counts as not finite now.
+        finite = torch.linalg.vector_norm(gradient, ord=float("inf")).square().isfinite()
         fatal = ~loss.isfinite() if self._scaled else ~(finite & loss.isfinite())
         counts["steps"] += 1
-        first = fatal & (counts["diverged_at"] == 0)
-        counts["diverged_at"].add_(counts["steps"] * first)
+        counts["diverged_at"].add_(counts["steps"] * (fatal & (counts["diverged_at"] == 0)))
         healthy = counts["diverged_at"] == 0
         live = (healthy & finite).double()
-        gradient = torch.where(live > 0, gradient, 0.0)
-        if self._scaled:
-            gradient = gradient.div_(self._loss_scale)
-            self._rescale(finite)
-        if self._strength:
-            gradient[: self.weights.kernels.numel()].add_(self.weights.kernels, alpha=2.0 * self._strength)
-        self._loss_sum += (loss.double() + self._penalty()) * size
-        self.optimizer.update(gradient, lr=self._rates[counts["epoch_steps"]], live=live)
+        self._loss_sum += loss * size
+        # Not rates[k]: a tensor of no dimensions as an index is read by the host.
+        lr = self._rates.gather(0, counts["epoch_steps"].view(1)).squeeze(0)
+        self.optimizer.update(torch.where(live > 0, gradient, 0.0), lr=lr, live=live)
         self.statistics.update(batch_size=size, live=healthy.double())
         self.weights.publish()
+        if self._scaled:
+            self._rescale(finite)
 
     def _rescale(self, finite: Tensor) -> None:
         steps = self._counts["scale_steps"]
