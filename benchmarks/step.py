@@ -1,0 +1,108 @@
+"""One training step of ResNet56v2: float32 against bfloat16, and what augmentation costs of it.
+
+usage: python benchmarks/step.py --data DIR [--threads 2] [--rounds 15] [--to results/step-cpu.json]
+
+The precisions take turns, A B A B, in one process on the same real images, so that a machine that slows down slows
+both; ratios are taken pair by pair. Times are milliseconds; an interval is the 10th to the 90th percentile of the
+rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fewepochs import recipe as recipes
+from fewepochs.data import augment, loader, sources
+from fewepochs.train import environment, loop
+
+RECIPE, BATCH, WARM_UP = "resnet56v2-adam-atienza", 64, 3
+PRECISIONS = ("float32", "bfloat16")
+
+
+def main() -> None:
+    """Measure, print, write."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    dataset = sources.load("cifar10", where=arguments.data)
+    runs = {precision: _training(dataset, precision) for precision in PRECISIONS}
+    times: dict[str, list[float]] = {name: [] for name in (*PRECISIONS, "images", "images augmented")}
+    for _ in range(WARM_UP + arguments.rounds):
+        for precision, run in runs.items():
+            times[precision].append(_milliseconds(lambda run=run: run.program.step(BATCH)))  # type: ignore[misc]
+        for name, plan in (("images", False), ("images augmented", True)):
+            times[name].append(_milliseconds(_images(runs["float32"], augmented=plan)))
+    kept = {name: np.array(values[WARM_UP:]) for name, values in times.items()}
+    augmentation = kept["images augmented"] - kept["images"]
+    result = {
+        "what": f"{RECIPE}, batch {BATCH}, one training step",
+        "command": "python benchmarks/step.py --data DIR",
+        "environment": environment.collect(
+            device=torch.device("cpu"), data_digest=dataset.digest, data_origin=dataset.kind
+        ),
+        "rounds": arguments.rounds,
+        "milliseconds": {name: _summary(values) for name, values in kept.items()},
+        "float32_over_bfloat16": _summary(kept["float32"] / kept["bfloat16"]),
+        "augmentation_share_of_step": {precision: _summary(augmentation / kept[precision]) for precision in PRECISIONS},
+    }
+    del result["environment"]["command"]  # it holds the paths of the machine that measured
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.to is not None:
+        arguments.to.write_text(text + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--to", type=Path)
+    return parser.parse_args()
+
+
+def _training(dataset: sources.DataSet, precision: str) -> loop.Training:
+    recipe = recipes.load(RECIPE, overrides=(f"precision={precision}",))
+    training = loop.Training(recipe, data=loader.prepare(dataset, spec=recipe.data), device=torch.device("cpu"))
+    plan = loader.plan_epoch(
+        training.data, augmentation=recipe.augmentation, order_seed=0, augmentation_seed=0, epoch=1
+    )
+    rates = torch.full((training.program.steps_per_epoch,), recipe.optimizer.lr, dtype=torch.float64)
+    training.program.begin_epoch(plan, rates=rates)
+    return training
+
+
+def _images(training: loop.Training, *, augmented: bool) -> Callable[[], Any]:
+    """Return what brings a batch from the data set to the network's input, with or without augmentation."""
+    data = training.data
+    index = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:BATCH]
+    draws = augment.draw(training.recipe.augmentation, seed=0, epoch=1, images=BATCH, height=32, width=32)
+    assert draws is not None, "the recipe augments"
+
+    def bring() -> torch.Tensor:
+        x = data.normalise(data.train.pixels[index])
+        return augment.shift_flip(x, draws) if augmented else x
+
+    return bring
+
+
+def _milliseconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def _summary(values: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
+    low, middle, high = np.percentile(values, (10, 50, 90))
+    return {"median": round(float(middle), 4), "p10": round(float(low), 4), "p90": round(float(high), 4)}
+
+
+if __name__ == "__main__":
+    main()
