@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -30,6 +31,10 @@ LABELS = ("name", "summary", "targets", "hold")
 """Fields that say what a recipe is called and which questions are asked of it; outside the digest."""
 
 MAX_RECIPE_BYTES = 1 << 20
+MAX_DEPTH = 16
+_PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
+_TOO_DEEP = re.compile(rf"(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
+"""A key of more parts than any recipe has; tomllib needs time and memory quadratic in their number."""
 
 Stream = Literal["init", "order", "augmentation", "dropout"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
@@ -56,7 +61,7 @@ class Recipe(specs.Spec):
     batch_size: specs.PositiveInt = 64
     precision: specs.Precision = "float32"
     budget: specs.Budget
-    seed: int = 0
+    seed: specs.Seed = 0
     seeds: specs.StreamSeeds = specs.StreamSeeds()
     targets: Annotated[tuple[Target, ...], Strict(False), Field(max_length=64)] = ()
     hold: specs.PositiveInt = 3
@@ -134,9 +139,9 @@ def load(source: str, *, overrides: Sequence[str] = (), seed: int | None = None)
 def parse(text: str, *, source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
     """Return the recipe in the TOML `text`; `source` is its name in messages. Raises RecipeError."""
     try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(source, (Problem("(file)", f"not TOML: {error or 'nested too deeply'}"),)) from None
+        table = _toml(text)
+    except ValueError as error:
+        raise RecipeError(source, (Problem("(file)", f"not TOML: {error}"),)) from None
     problems = [problem for override in overrides if (problem := _lay_over(table, override)) is not None]
     if seed is not None:
         table["seed"] = seed
@@ -165,17 +170,37 @@ def shipped_text(name: str) -> str:
 def _read(source: str) -> str:
     if source in shipped_names():
         return shipped_text(source)
-    path = Path(source)
     try:
-        if not path.is_file():
-            raise _unknown(source)
-        if path.stat().st_size > MAX_RECIPE_BYTES:
+        with Path(source).open("rb") as file:  # a file, or a pipe: `train <(generate)`
+            content = file.read(MAX_RECIPE_BYTES + 1)
+        if len(content) > MAX_RECIPE_BYTES:
             raise RecipeError(source, (Problem("(file)", "larger than 1 MiB: not a recipe"),))
-        return path.read_text(encoding="utf-8")
+        # Editors on Windows put a byte order mark before, and end lines with two characters.
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _unknown(source) from None
+    except IsADirectoryError:
+        hint = "a folder, not a recipe; `fewepochs resume` goes on with a run folder"
+        raise RecipeError(source, (Problem("(file)", hint),)) from None
     except UnicodeDecodeError:
         raise RecipeError(source, (Problem("(file)", "not a text file in UTF-8: not a recipe"),)) from None
     except (OSError, ValueError) as error:
-        raise RecipeError(source, (Problem("(file)", f"cannot be read: {error}"),)) from None
+        reason = getattr(error, "strerror", None) or error
+        raise RecipeError(source, (Problem("(file)", f"cannot be read: {reason}"),)) from None
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """Return the table in `text`; raises ValueError with the reason where it is none that a recipe could be."""
+    if _TOO_DEEP.search(text):
+        raise ValueError("nested too deeply")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's own limit on the digits of a number
+        raise ValueError("a number of thousands of digits") from None
 
 
 def _unknown(source: str) -> RecipeError:
@@ -197,13 +222,13 @@ def _lay_over(table: dict[str, Any], override: str) -> Problem | None:
     """Write one `dotted.field=value` into `table`; return what is wrong with it, if anything is."""
     field, equals, text = override.partition("=")
     path = [part.strip() for part in field.split(".")]
-    if not equals or not all(path):
-        return Problem("--set", "not of the form field=value", value=repr(override))
+    if not equals or not all(path) or len(path) > MAX_DEPTH:
+        return Problem("--set", "not of the form field=value", value=_shown(override))
     here = table
     for part in path[:-1]:
         below = here.setdefault(part, {})
         if not isinstance(below, dict):
-            return Problem("--set", f"{part} is a value, not a table", value=repr(override))
+            return Problem("--set", f"{part} is a value, not a table", value=_shown(override))
         here = below
     here[path[-1]] = _value(text.strip())
     return None
@@ -212,8 +237,8 @@ def _lay_over(table: dict[str, Any], override: str) -> Problem | None:
 def _value(text: str) -> Any:
     """Read a TOML value; what is none is a plain word, as shells hand it over."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = _toml(f"value = {text}")
+    except ValueError:
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text
 
@@ -222,7 +247,12 @@ def _value(text: str) -> Any:
 
 
 def _problems(error: ValidationError, table: Mapping[str, Any]) -> list[Problem]:
-    return [_problem(dict(entry), table) for entry in error.errors(include_url=False)]
+    entries = error.errors(include_url=False)
+    # An array is also called too short when an item of it is wrong: that says the same twice.
+    inside = {loc[:n] for loc in (entry["loc"] for entry in entries) for n in range(len(loc))}
+    return [
+        _problem(dict(entry), table) for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inside
+    ]
 
 
 def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
@@ -232,7 +262,9 @@ def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
     value = _shown(entry["input"])
     if kind == "extra_forbidden":
         allowed = _siblings(entry["loc"])
-        return Problem(field, "unknown field", value, ", ".join(allowed) or None, _nearest(str(path[-1]), allowed))
+        kind_of = _kind_of(path, table)
+        message = f"unknown field of kind '{kind_of}'" if kind_of else "unknown field"
+        return Problem(field, message, value, ", ".join(allowed) or None, _nearest(str(path[-1]), allowed))
     if kind == "missing":
         return Problem(field, "missing; the recipe must say it")
     if kind in ("union_tag_invalid", "literal_error"):
@@ -242,6 +274,10 @@ def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
         return Problem(name, "not a known choice", _shown(given), ", ".join(allowed), _nearest(str(given), allowed))
     if kind == "union_tag_not_found":
         return Problem(f"{field}.kind", "missing; the recipe must say it")
+    if kind == "tuple_type":
+        return Problem(field, "not an array", value, "[first, second, ...]")
+    if kind in ("model_attributes_type", "model_type", "dict_type"):
+        return Problem(field, "not a table", value, f"[{field}] with its fields, or {field} = {{ ... }}")
     if kind == "value_error":
         return Problem(field, str(context["error"]))
     if kind == "string_pattern_mismatch":
@@ -262,6 +298,15 @@ def _path(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[int | st
         except (KeyError, IndexError, TypeError):
             here = None
     return path
+
+
+def _kind_of(path: Sequence[int | str], table: Mapping[str, Any]) -> str | None:
+    """Return the kind of the part that the field `path` stands in, None where it has none."""
+    here: Any = table
+    for part in path[:-1]:
+        here = here[part]
+    kind = here.get("kind") if len(path) > 1 else None
+    return kind if isinstance(kind, str) else None
 
 
 def _siblings(loc: tuple[int | str, ...]) -> tuple[str, ...]:
@@ -303,7 +348,10 @@ def _dotted(path: Iterable[int | str]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python's limits on digits and on nesting
+        text = f"a very long {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -4,7 +4,8 @@ A schedule maps a position in training to a factor; the rate is the optimizer's 
 in steps done before the step, from 0; an epoch has `steps_per_epoch` steps. A schedule with `unit = "budget"` is
 stretched to the budget, one with `unit = "epochs"` is pinned to the epochs it names.
 
-The plateau rule is a function (state, val_loss) -> state, after Keras 3.15's ReduceLROnPlateau.
+The plateau rule is a function (state, val_loss) -> state, after Keras 3.15's ReduceLROnPlateau. Deviations: 1. the rate
+itself is kept in float64, where Keras rounds it to float32; comparisons round to float32, as Keras's do.
 """
 
 from __future__ import annotations
@@ -101,13 +102,18 @@ def plateau_update(
     cooldown, wait, best = state.cooldown, state.wait, state.best
     if cooldown > 0:
         cooldown, wait = cooldown - 1, 0
-    if val_loss < best - spec.min_delta:
+    if math.isinf(best) or _float32(val_loss + spec.min_delta) < _float32(best):
         return PlateauState(val_loss, 0, cooldown, state.scale), lr
     if cooldown > 0:
         return PlateauState(best, wait, cooldown, state.scale), lr
     wait += 1
-    if wait < spec.patience or lr <= spec.min_lr:
+    if wait < spec.patience or _float32(lr) <= _float32(spec.min_lr):
         return PlateauState(best, wait, cooldown, state.scale), lr
     reduced = max(lr * spec.factor, spec.min_lr)
     scale = state.scale * spec.factor if spec.reading == "effective" else 1.0
     return PlateauState(best, 0, spec.cooldown, scale), reduced
+
+
+def _float32(value: float) -> np.float32:
+    with np.errstate(over="ignore"):  # a finite loss above 3.4e38 is infinite to Keras, too
+        return np.float32(value)

@@ -18,7 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Unit = Annotated[float, Field(ge=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
+# Whole numbers are those of TOML: 64 bits.
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+PositiveInt = Annotated[int, Field(ge=1, le=2**63 - 1)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # TOML has arrays, not tuples: the container may be a list, its items stay strict.
 Ints = Annotated[tuple[PositiveInt, ...], Strict(False), Field(min_length=1, max_length=64)]
 Factors = Annotated[tuple[NonNegative, ...], Strict(False), Field(min_length=1, max_length=4096)]
@@ -48,7 +51,7 @@ class HeldOut(Spec):
 
     kind: Literal["held-out"] = "held-out"
     images: PositiveInt = 5000
-    split_seed: int = 0
+    split_seed: Seed = 0
 
 
 class TestImages(Spec):
@@ -273,9 +276,9 @@ class Plateau(Spec):
 
     reading: Literal["overwritten", "effective"] = "effective"
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    patience: Annotated[int, Field(ge=0)] = 10
+    patience: NonNegativeInt = 10
     min_delta: NonNegative = 1e-4
-    cooldown: Annotated[int, Field(ge=0)] = 0
+    cooldown: NonNegativeInt = 0
     min_lr: NonNegative = 0.0
 
 
@@ -295,7 +298,7 @@ class StreamSeeds(Spec):
     epoch, augmentation, dropout masks.
     """
 
-    init: int | None = None
-    order: int | None = None
-    augmentation: int | None = None
-    dropout: int | None = None
+    init: Seed | None = None
+    order: Seed | None = None
+    augmentation: Seed | None = None
+    dropout: Seed | None = None

@@ -19,7 +19,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,24 +68,34 @@ def read(path: Path) -> StoredRun:
     Raises StorageError where the folder is not a run or cannot be read, CheckpointError where its log is
     damaged before the last line.
     """
-    if not (path / RECIPE).is_file():
+    if not is_run(path):
         raise StorageError(f"{path}: not a run folder (no {RECIPE}); runs lie in the folder given with --out")
     try:
         recipe = recipes.load(str(path / RECIPE))
         status = RunStatus.model_validate_json((path / STATUS).read_bytes())
         environment = json.loads((path / ENVIRONMENT).read_bytes())
+        if not isinstance(environment, dict):
+            raise ValueError(f"{ENVIRONMENT} is not a JSON object")
         epochs = _read_lines(path / EPOCHS, EpochRecord)
         costs = _read_lines(path / COSTS, CostRecord)
-    except (OSError, ValidationError, ValueError, RecipeError) as error:
+    except (OSError, ValueError, RecursionError, RecipeError) as error:
         raise StorageError(f"{path}: the run folder is damaged or incomplete: {error}") from None
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment)
 
 
+def is_run(path: Path) -> bool:
+    """Return whether the folder `path` holds a run. Raises StorageError where that cannot be seen."""
+    try:
+        return (path / RECIPE).is_file()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def find(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the run folders among `paths` and directly inside them, sorted by name, each once."""
+    """Return the run folders among `paths`, in that order, and those directly inside them by name; each once."""
     found: dict[Path, None] = {}
     for path in paths:
-        if (path / RECIPE).is_file():
+        if is_run(path):
             found[path.resolve()] = None
         elif path.is_dir():
             found.update((entry.parent.resolve(), None) for entry in sorted(path.glob(f"*/{RECIPE}")))
@@ -156,25 +166,48 @@ def create(path: Path, *, recipe: recipes.Recipe, environment: Mapping[str, Any]
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Hold the run folder `path` (made if absent) for this process; raises StorageError where another one does."""
-    _make(path)
+    """Hold the run folder `path` (made if absent) for this process; raises StorageError where another one does.
+
+    A folder in which no run was begun is taken away again.
+    """
+    descriptor = _lock(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.ftruncate(descriptor, 0)
+        if not is_run(path):
+            with suppress(OSError):
+                (path / LOCK).unlink()
+                path.rmdir()
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    """Return the descriptor of the folder's lock, locked by this process."""
     lock = path / LOCK
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise _unwritable(lock, error) from None
-    try:
+    for _ in range(10):
+        _make(path)
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _unwritable(lock, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
             raise StorageError(f"{path}: {owner} is working on this run; wait for it, or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
-        os.ftruncate(descriptor, 0)
-    finally:
+        except OSError as error:  # a file system without locks
+            os.close(descriptor)
+            raise _unwritable(lock, error) from None
+        # Between open and flock the former owner may have taken the file away: a lock that no one else would see.
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
         os.close(descriptor)
+    raise StorageError(f"{lock}: cannot be held: it changes under every attempt")
 
 
 def now() -> str:
@@ -228,4 +261,4 @@ def _sync_folder(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}; free space, or choose another --out")
+    return StorageError(f"{path}: cannot be written: {error.strerror or error}; free space, or choose another place")
