@@ -5,6 +5,7 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,7 +51,10 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `train` or `resume` ended: the run as stored, and the signal that stopped it, if one did."""
+    """How a call of `train` or `resume` ended: the run as stored, and the signal that stopped it, if one did.
+
+    A run that diverged is an outcome, too: its status says so.
+    """
 
     run: store.StoredRun
     already_done: bool = False
@@ -71,7 +75,7 @@ def train(
     """Train `recipe` in its folder under `out`, from where an earlier call stopped if one did.
 
     A run that is finished is returned as it stands. `stop_at_target` ends the run after the first epoch with a
-    val_acc of at least that. Raises FewEpochsError's family; a diverged run is recorded, then raised.
+    val_acc of at least that; without it, such a run goes on to its budget. Raises FewEpochsError's family.
     """
     path = out / store.run_name(recipe)
     _check_device((runtime or Runtime()).device)
@@ -112,8 +116,9 @@ def _run(
     path: Path, recipe: recipes.Recipe, *, runtime: Runtime, view: console.View | None, stop_at_target: float | None
 ) -> Outcome:
     with store.hold(path):
-        known = store.read(path) if (path / store.RECIPE).is_file() else None
+        known = store.read(path) if store.is_run(path) else None
         if known is not None and _is_done(known, stop_at_target=stop_at_target):
+            _refuse_edited(known)
             return Outcome(known, already_done=True)
         from fewepochs.report import console
 
@@ -130,6 +135,24 @@ def _is_done(run: store.StoredRun, *, stop_at_target: float | None) -> bool:
     return stop_at_target is not None and crossing_rules.crossing(run.epochs, stop_at_target).reached
 
 
+def _refuse_edited(run: store.StoredRun) -> None:
+    """Raise CheckpointError if the recipe of a run that is done was changed; a run that goes on compares by itself."""
+    if run.name.endswith(recipes.digest(run.recipe)[:8]):
+        return
+    from fewepochs.train import checkpoint
+
+    snapshot, _ = checkpoint.load_newest(run.path / store.CHECKPOINTS)
+    if snapshot is None:
+        return
+    trained = recipes.from_json(snapshot.facts["recipe"], source="the checkpoint")
+    if differences := recipes.differences(trained, run.recipe):
+        raise CheckpointError(
+            f"{run.path}: this run was trained with another recipe than {store.RECIPE} now says:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + f"\nPut {store.RECIPE} back as it was, or train the changed recipe as a run of its own."
+        )
+
+
 def _prepare(
     recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
 ) -> tuple[loop.Training, sources.DataSet]:
@@ -143,6 +166,11 @@ def _prepare(
     device = _device(runtime.device)
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
     data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
+    if recipe.batch_size > len(data.train):
+        problem = Problem(
+            "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
+        )
+        raise RecipeError(recipe.name, (problem,))
     return loop.Training(recipe, data=data, device=device), dataset
 
 
@@ -169,6 +197,8 @@ def _open(
         say(f"warning: {warning}; falling back to the checkpoint before it")
     if snapshot is not None:
         training.restore(snapshot)
+    elif known.epochs:
+        say(f"warning: {folder.checkpoints} is empty; training anew from the first epoch")
     if len(known.epochs) < training.epochs:
         raise CheckpointError(
             f"{path}: the checkpoint has {training.epochs} epochs, {store.EPOCHS} only {len(known.epochs)}. "
@@ -214,11 +244,11 @@ def _train(
                 folder.write_status(_status(training, records, "running"))
         except DivergedError as error:
             folder.write_status(_status(training, records, "diverged", reason=str(error)))
-            raise DivergedError(
-                f"{folder.path.name}: {error}. The run is recorded as diverged; its last good checkpoint is that of "
-                f"epoch {len(records)}. Lower the learning rate, or use a wider precision."
-            ) from None
+            return None
         except FewEpochsError:
+            raise
+        except KeyboardInterrupt:  # the second one: what the epoch in progress has done so far is lost
+            folder.write_status(_status(training, records, "interrupted", reason="stopped at once by a signal"))
             raise
         except BaseException as error:
             folder.write_status(_status(training, records, "crashed", reason=f"{type(error).__name__}: {error}"))
@@ -261,8 +291,7 @@ def _status(
 
 
 def _check_device(name: str) -> None:
-    base, _, index = name.partition(":")
-    if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name) is None:
         problem = Problem("--device", "not a device", repr(name), "auto, cpu, cuda, cuda:0, cuda:1, ...")
         raise RecipeError("command line", (problem,))
 
@@ -276,7 +305,7 @@ def _device(name: str) -> Any:
     if name.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(name.partition(":")[2] or 0) >= count:
-            problem = Problem("--device", f"this machine has {count} usable CUDA devices", repr(name), "cpu, auto")
+            problem = Problem("--device", f"this machine has {count} usable CUDA devices", repr(name), "cpu")
             raise RecipeError("command line", (problem,))
     return torch.device(name)
 

@@ -6,19 +6,24 @@ checkpoint; 10 target missed (with --require-target); 130 and 143 interrupted.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
 from fewepochs import api, errors
 from fewepochs import recipe as recipes
+from fewepochs.report import labels
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
 10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
@@ -28,6 +33,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich costs half the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
@@ -37,7 +43,12 @@ app.add_typer(data_app, name="data")
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a TOML file.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override, e.g. optimizer.lr=1e-3. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="""Override, e.g. optimizer.lr=1e-3, or a whole part: 'schedule={kind="constant"}'. Repeatable.""",
+    ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="The folder that run folders lie in.")]
 DataOption = Annotated[
@@ -60,18 +71,23 @@ StopOption = Annotated[
 RequireOption = Annotated[
     float | None, typer.Option("--require-target", help="Exit 10 unless this val_acc is reached.")
 ]
+Form = Literal["text", "json", "event"]
+
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders.")]
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and the documented exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal does not have is spelt out
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except errors.FewEpochsError as error:
         _say(f"fewepochs: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader of stdout has gone; nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        _flush()
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -102,19 +118,25 @@ def train(
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in _seeds(seed, seeds)]
     runtime = api.Runtime(device=device, threads=threads, data=data, download=download)
+    if print_config and len(chosen) > 1:
+        raise _usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
     if print_config:
         _print_config(chosen[0], as_json=as_json)
         return
     if dry_run:
         _print_facts(api.dry_run(chosen[0], runtime=runtime), as_json=as_json)
         return
+    _check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     outcomes: list[api.Outcome] = []
     with _view(progress, quiet=quiet, verbose=verbose) as view:
         for one in chosen:
             outcomes.append(api.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target))
             if outcomes[-1].signal is not None:
                 break
-    _conclude(outcomes, require_target=require_target, as_json=as_json)
+    if len(outcomes) < len(chosen):
+        left = ", ".join(str(one.seed) for one in chosen[len(outcomes) :])
+        _say(f"not begun: seeds {left}; the same command goes on with all of them")
+    _conclude(outcomes, require_target=require_target, form=_form(as_json, progress, quiet=quiet))
 
 
 @app.command()
@@ -131,10 +153,11 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
+    _check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     runtime = api.Runtime(device=device, threads=threads, data=data)
     with _view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
-    _conclude([outcome], require_target=require_target, as_json=as_json)
+    _conclude([outcome], require_target=require_target, form=_form(as_json, progress, quiet=quiet))
 
 
 @app.command()
@@ -149,7 +172,7 @@ def demo(
     """Race two schedules on handwritten digits: who needs how many epochs to 97%? Under 90 seconds."""
     with _view(progress, quiet=quiet, verbose=False) as view:
         outcomes, page = api.demo(out=out, runtime=api.Runtime(device=device, threads=threads), view=view)
-    _conclude(outcomes, require_target=None, as_json=as_json, report=page)
+    _conclude(outcomes, require_target=None, form=_form(as_json, progress, quiet=quiet), report=page)
 
 
 # --- looking ------------------------------------------------------------------------------------------------------
@@ -163,7 +186,8 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write one offline HTML file about runs: curves, crossings, cost, recipes, environment."""
-    stored, targets = api.load_runs(runs), _targets(target)
+    targets = _targets(target)
+    stored = api.load_runs(runs)
     page = api.report(stored, to=to, targets=targets)
     if as_json:
         _print_json({"report": str(page), **api.summarise(stored, targets=targets)})
@@ -174,7 +198,8 @@ def report(
 @app.command()
 def show(runs: RunsArgument, target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Print crossings, best accuracy and cost of runs."""
-    _print_summary(api.load_runs(runs), targets=_targets(target), as_json=as_json)
+    targets = _targets(target)
+    _print_summary(api.load_runs(runs), targets=targets, form="json" if as_json else "text")
 
 
 @recipes_app.callback()
@@ -259,13 +284,25 @@ def _seeds(seed: int | None, several: str | None) -> list[int | None]:
 
 def _targets(given: Sequence[float] | None) -> tuple[float, ...]:
     for target in given or ():
-        if not 0 < target <= 1:
-            raise _usage("--target", "not an accuracy", str(target), "a fraction above 0, at most 1")
+        _check_accuracies({"--target": target})
     return tuple(given or ())
+
+
+def _check_accuracies(given: Mapping[str, float | None]) -> None:
+    for option, accuracy in given.items():
+        if accuracy is not None and not 0 < accuracy <= 1:
+            raise _usage(option, "not an accuracy", str(accuracy), "a fraction above 0, at most 1")
 
 
 def _usage(field: str, message: str, value: str, allowed: str) -> errors.RecipeError:
     return errors.RecipeError("command line", (errors.Problem(field, message, repr(value), allowed),))
+
+
+def _form(as_json: bool, progress: str, *, quiet: bool) -> Form:
+    """Return how to print what came out: after lines of JSON comes one more of them."""
+    if as_json:
+        return "json"
+    return "event" if progress == "json" and not quiet else "text"
 
 
 def _view(choice: str, *, quiet: bool, verbose: bool) -> Any:
@@ -280,28 +317,36 @@ def _view(choice: str, *, quiet: bool, verbose: bool) -> Any:
 
 
 def _conclude(
-    outcomes: Sequence[api.Outcome], *, require_target: float | None, as_json: bool, report: Path | None = None
+    outcomes: Sequence[api.Outcome], *, require_target: float | None, form: Form, report: Path | None = None
 ) -> None:
     """Print what came out, then leave with the exit code that it asks for."""
     for outcome in outcomes:
         if outcome.already_done:
             _say(f"{outcome.run.name}: already done ({outcome.run.status.state}); its folder is {outcome.run.path}")
-    _print_summary([outcome.run for outcome in outcomes], targets=(), as_json=as_json, report=report)
+    _print_summary([outcome.run for outcome in outcomes], targets=(), form=form, report=report)
     stopped = next((outcome for outcome in outcomes if outcome.signal is not None), None)
     if stopped is not None:
-        _say(f"interrupted; go on with: fewepochs resume {stopped.run.path}")
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped.signal == 2 else errors.TERMINATED_EXIT_CODE)
-    for outcome in outcomes:
-        if outcome.run.status.state == "diverged":
-            raise errors.DivergedError(f"{outcome.run.name}: diverged ({outcome.run.status.reason})")
-        if require_target is not None:
-            api.require_target(outcome.run, require_target)
+        _say(f"interrupted; go on with: fewepochs resume {shlex.quote(str(stopped.run.path))}")
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped.signal == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    runs = [outcome.run for outcome in outcomes]
+    diverged = [f"{run.name}: diverged ({run.status.reason})" for run in runs if run.status.state == "diverged"]
+    if diverged:
+        advice = "Checkpoints from before are kept. Lower the learning rate, or use a wider precision."
+        raise errors.DivergedError("\n".join([*diverged, advice]))
+    if require_target is not None:
+        for run in runs:
+            api.require_target(run, require_target)
 
 
-def _print_summary(runs: Sequence[Any], *, targets: Sequence[float], as_json: bool, report: Path | None = None) -> None:
+def _print_summary(runs: Sequence[Any], *, targets: Sequence[float], form: Form, report: Path | None = None) -> None:
     summary = api.summarise(runs, targets=targets)
-    if as_json:
-        _print_json(summary if report is None else {"report": str(report), **summary})
+    if report is not None:
+        summary = {"report": str(report), **summary}
+    if form == "json":
+        _print_json(summary)
+        return
+    if form == "event":
+        _out(json.dumps({"event": "summary", **summary}))
         return
     from fewepochs.report import console
 
@@ -330,8 +375,25 @@ def _print_json(value: object) -> None:
     _out(json.dumps(value, indent=2))
 
 
-_out: Callable[[str], None] = typer.echo
+def _out(text: str) -> None:
+    _write(text, sys.stdout)
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    _write(text, sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Print what may hold names from outside: as text, never as commands to the terminal."""
+    with suppress(BrokenPipeError):  # the reader has gone, the work goes on
+        print(labels.shown(text), file=stream, flush=True)
+
+
+def _flush() -> None:
+    """Leave nothing to be flushed at exit that nobody reads, so that the exit code stays ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

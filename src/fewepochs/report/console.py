@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
@@ -25,7 +26,7 @@ from rich.text import Text
 
 from fewepochs import recipe as recipes
 from fewepochs.records import CostRecord, EpochRecord
-from fewepochs.report import summary
+from fewepochs.report import labels, summary
 from fewepochs.stats import target as crossing_rules
 
 ProgressChoice = Literal["auto", "rich", "plain", "json", "off"]
@@ -80,6 +81,7 @@ class PlainView(View):
         self._verbose = verbose
         self._recipe: recipes.Recipe | None = None
         self._records: list[EpochRecord] = []
+        self._explained = False
 
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
         """Say what begins, and on which images it is validated."""
@@ -88,13 +90,19 @@ class PlainView(View):
         self.note(start_line(recipe, name=name, done=done))
         if self._verbose:
             for record in done:
-                self.note(f"  {epoch_line(record, None, recipe=recipe, so_far=done[: record.epoch])}")
+                self.note(epoch_line(record, None, recipe=recipe))
 
     def epoch(self, record: EpochRecord, cost: CostRecord) -> None:
-        """Print the epoch's line."""
+        """Print the epoch's line, and once, why joules are missing."""
         assert self._recipe is not None, "start comes first"
         self._records.append(record)
-        self.note(epoch_line(record, cost, recipe=self._recipe, so_far=self._records))
+        self.note(self._line(record, cost, recipe=self._recipe))
+        if cost.joules is None and not self._explained:
+            self._explained = True
+            self.note(f"joules are not measured: {cost.joules_reason}")
+
+    def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
+        return f"{epoch_line(record, cost, recipe=recipe)}  {standing(self._records, targets=recipe.targets)}".rstrip()
 
     def note(self, text: str) -> None:
         """Print a line; a reader that has gone away does not disturb training."""
@@ -133,10 +141,10 @@ class RichView(PlainView):
     def __init__(self, *, verbose: bool = False) -> None:
         super().__init__(verbose=verbose)
         self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
         self._progress: Watched | None = None
-        self._begun = time.monotonic()
         self._pace = Pace()
+        # Last: a Live draws once when it is made.
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -155,8 +163,12 @@ class RichView(PlainView):
         self._progress, self._pace = progress, Pace()
 
     def note(self, text: str) -> None:
-        """Print above the live line."""
-        self._console.print(Text(text), soft_wrap=True)
+        """Print above the live line; a terminal that has gone away does not disturb training."""
+        with suppress(OSError, SystemExit):  # rich answers a broken pipe with SystemExit
+            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+
+    def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
+        return epoch_line(record, cost, recipe=recipe)  # the standing is in the live line
 
     def _draw(self) -> RenderableType:
         progress, recipe = self._progress, self._recipe
@@ -274,10 +286,8 @@ def start_line(recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord]
     )
 
 
-def epoch_line(
-    record: EpochRecord, cost: CostRecord | None, *, recipe: recipes.Recipe, so_far: Sequence[EpochRecord]
-) -> str:
-    """Return the line of one epoch: Keras's names in Keras's order, then rate, cost and standing."""
+def epoch_line(record: EpochRecord, cost: CostRecord | None, *, recipe: recipes.Recipe) -> str:
+    """Return the line of one epoch: Keras's names in Keras's order, then the rate and what was measured of the cost."""
     width = len(str(recipe.budget.epochs))
     parts = [
         f"epoch {record.epoch:{width}d}/{recipe.budget.epochs}",
@@ -290,8 +300,9 @@ def epoch_line(
         parts.append(f"{duration(cost.train_seconds)}  {cost.images_per_second:.0f} img/s")
         if cost.peak_memory_bytes is not None:
             parts.append(f"{cost.peak_memory_bytes / 2**30:.1f} GiB")
-        parts.append("joules not measured" if cost.joules is None else f"{cost.joules:.0f} J")
-    return "  ".join([*parts, standing(so_far, targets=recipe.targets)]).rstrip()
+        if cost.joules is not None:
+            parts.append(f"{cost.joules:.0f} J")
+    return "  ".join(parts)
 
 
 def standing(records: Sequence[EpochRecord], *, targets: Sequence[float]) -> str:
@@ -322,6 +333,6 @@ def duration(seconds: float) -> str:
 
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(text, file=stream, flush=True)
-    except (BrokenPipeError, ValueError):  # the reader has gone, or closed the stream
+        print(labels.shown(text), file=stream, flush=True)
+    except (OSError, ValueError):  # the reader has gone, or closed the stream
         return
