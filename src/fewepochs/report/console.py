@@ -102,7 +102,8 @@ class PlainView(View):
             self.note(f"joules are not measured: {cost.joules_reason}")
 
     def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
-        return f"{epoch_line(record, cost, recipe=recipe)}  {standing(self._records, targets=recipe.targets)}".rstrip()
+        parts = (epoch_line(record, cost, recipe=recipe), needs(cost), standing(self._records, targets=recipe.targets))
+        return "  ".join(part for part in parts if part)
 
     def note(self, text: str) -> None:
         """Print a line; a reader that has gone away does not disturb training."""
@@ -142,6 +143,7 @@ class RichView(PlainView):
         super().__init__(verbose=verbose)
         self._console = Console(stderr=True, highlight=False)
         self._progress: Watched | None = None
+        self._cost: CostRecord | None = None
         self._pace = Pace()
         # Last: a Live draws once when it is made.
         self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
@@ -168,7 +170,8 @@ class RichView(PlainView):
             self._console.print(Text(labels.shown(text)), soft_wrap=True)
 
     def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
-        return epoch_line(record, cost, recipe=recipe)  # the standing is in the live line
+        self._cost = cost
+        return epoch_line(record, cost, recipe=recipe)  # the rest is in the live line
 
     def _draw(self) -> RenderableType:
         progress, recipe = self._progress, self._recipe
@@ -185,6 +188,7 @@ class RichView(PlainView):
             self._pace.text(left=total - done, batch_size=recipe.batch_size)
             if progress.phase == "training"
             else progress.phase,
+            needs(self._cost),
             standing(self._records, targets=recipe.targets),
         )
         return line
@@ -287,7 +291,7 @@ def start_line(recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord]
 
 
 def epoch_line(record: EpochRecord, cost: CostRecord | None, *, recipe: recipes.Recipe) -> str:
-    """Return the line of one epoch: Keras's names in Keras's order, then the rate and what was measured of the cost."""
+    """Return the line of one epoch: Keras's names in Keras's order, then the rate and the time."""
     width = len(str(recipe.budget.epochs))
     parts = [
         f"epoch {record.epoch:{width}d}/{recipe.budget.epochs}",
@@ -298,11 +302,16 @@ def epoch_line(record: EpochRecord, cost: CostRecord | None, *, recipe: recipes.
         parts.insert(2, f"test_acc {record.test_acc:.4f}")
     if cost is not None:
         parts.append(f"{duration(cost.train_seconds)}  {cost.images_per_second:.0f} img/s")
-        if cost.peak_memory_bytes is not None:
-            parts.append(f"{cost.peak_memory_bytes / 2**30:.1f} GiB")
-        if cost.joules is not None:
-            parts.append(f"{cost.joules:.0f} J")
     return "  ".join(parts)
+
+
+def needs(cost: CostRecord | None) -> str:
+    """Return the peak memory and the epoch's joules, as far as they were measured."""
+    if cost is None:
+        return ""
+    memory = "" if cost.peak_memory_bytes is None else f"{cost.peak_memory_bytes / 2**30:.1f} GiB"
+    joules = "" if cost.joules is None else f"{cost.joules:.0f} J"
+    return "  ".join(part for part in (memory, joules) if part)
 
 
 def standing(records: Sequence[EpochRecord], *, targets: Sequence[float]) -> str:
