@@ -8,6 +8,7 @@ paths) is not part of it; precision is. All problems of a recipe are reported at
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
 import math
@@ -31,6 +32,7 @@ LABELS = ("name", "summary", "targets", "hold")
 """Fields that say what a recipe is called and which questions are asked of it; outside the digest."""
 
 MAX_RECIPE_BYTES = 1 << 20
+MAX_PROBLEMS = 100
 MAX_DEPTH = 16
 _PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
 _TOO_DEEP = re.compile(rf"(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
@@ -250,9 +252,11 @@ def _problems(error: ValidationError, table: Mapping[str, Any]) -> list[Problem]
     entries = error.errors(include_url=False)
     # An array is also called too short when an item of it is wrong: that says the same twice.
     inside = {loc[:n] for loc in (entry["loc"] for entry in entries) for n in range(len(loc))}
-    return [
-        _problem(dict(entry), table) for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inside
-    ]
+    told = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inside]
+    problems = [_problem(dict(entry), table) for entry in told[:MAX_PROBLEMS]]
+    if len(told) > MAX_PROBLEMS:
+        problems.append(Problem("(file)", f"and {len(told) - MAX_PROBLEMS} problems more"))
+    return problems
 
 
 def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
@@ -311,7 +315,7 @@ def _kind_of(path: Sequence[int | str], table: Mapping[str, Any]) -> str | None:
 
 def _siblings(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     """Return the fields allowed where `loc` points, found by walking the JSON Schema."""
-    schema = Recipe.model_json_schema()
+    schema = _schema()
     here: dict[str, Any] = schema
     for part in loc[:-1]:
         options = [_resolve(option, schema) for option in here.get("oneOf", here.get("anyOf", ()))]
@@ -328,6 +332,11 @@ def _siblings(loc: tuple[int | str, ...]) -> tuple[str, ...]:
         (o["properties"] for o in options if "properties" in o), {}
     )
     return tuple(properties)
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
 
 
 def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
