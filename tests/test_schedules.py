@@ -90,7 +90,7 @@ TABLES: list[tuple[str, specs.Schedule, list[float]]] = [
         specs.PiecewiseConstant(unit="epochs", boundaries=(1, 3), factors=HALVES),
         [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25],
     ),
-    ("budget", specs.PiecewiseConstant(boundaries=(0.25, 0.75), factors=HALVES), [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]),
+    ("budget", specs.PiecewiseConstant(boundaries=(0.25, 0.75), factors=HALVES), [1, 1, *[0.5] * 4, 0.25, 0.25]),
     (
         "inside an epoch, by epoch",
         specs.PiecewiseConstant(unit="epochs", boundaries=(0.5, 2.5), factors=HALVES),

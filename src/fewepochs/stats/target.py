@@ -85,19 +85,26 @@ def crossings(
 def drops(epochs: Sequence[EpochRecord]) -> tuple[int, ...]:
     """Return after how many epochs the learning rate dropped: 81 means that epoch 82 was the first to see it.
 
-    A fall between two epochs is a drop. A fall within an epoch is one if the rate then stays: smooth ones fall on.
+    A fall between two epochs is a drop, unless the rate was falling at that pace already: a straight line to zero
+    halves in its last epochs. A fall within an epoch is one if the rate then stays: smooth ones fall on.
     """
     found = []
-    for before, after in pairwise(epochs):
+    for k, (before, after) in enumerate(pairwise(epochs)):
+        pace = epochs[k - 1].lr_first - before.lr_first if k else 0.0
         if _dropped(before.lr_first, before.lr_last) and after.lr_first == before.lr_last:
             found.append(before.epoch - 1)
-        if _dropped(before.lr_last, after.lr_first):
+        if _dropped(before.lr_last, after.lr_first) and not _steady(pace, before.lr_last - after.lr_first):
             found.append(before.epoch)
     return tuple(found)
 
 
 def _dropped(before: float, after: float) -> bool:
     return 0 < after <= DROP_RATIO * before
+
+
+def _steady(pace: float, fall: float) -> bool:
+    """Return whether `fall` goes on with `pace`, the epoch's before: as a line does, or a curve that ends flat."""
+    return 0.99 * fall <= pace <= 3 * fall
 
 
 def best(epochs: Sequence[EpochRecord]) -> Best | None:
