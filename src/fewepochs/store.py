@@ -25,8 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from fewepochs import recipe as recipes
 from fewepochs.errors import CheckpointError, RecipeError, StorageError
 from fewepochs.records import CostRecord, EpochRecord, Record, RunStatus
@@ -107,14 +105,20 @@ def find(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _read_lines(path: Path, kind: type[R]) -> tuple[R, ...]:
-    """Read a log; a torn last line (no newline, or not a record) does not count, a torn middle line is an error."""
+    """Read a log; a torn last line (no newline, or not a record) does not count, a torn middle line is an error.
+
+    Line n is of epoch n: a line that is missing or stands twice is damage, too.
+    """
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
     lines.pop()  # after the last newline: nothing, or a line that was being written
     records: list[R] = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(kind.model_validate_json(line))
-        except ValidationError:
+            record = kind.model_validate_json(line)
+            if record.epoch != number:
+                raise ValueError(f"epoch {record.epoch} in line {number}")
+            records.append(record)
+        except ValueError:
             if number == len(lines):
                 break
             raise CheckpointError(
@@ -226,7 +230,8 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise _unwritable(path, error) from None
 
 
