@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from fewepochs.train import environment, loop
 
 RECIPE, BATCH, WARM_UP = "resnet56v2-adam-atienza", 64, 3
 PRECISIONS = ("float32", "bfloat16")
+KERNELS: tuple[Literal["fused", "torch"], ...] = ("fused", "torch")
 
 
 def main() -> None:
@@ -32,25 +33,26 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     dataset = sources.load("cifar10", where=arguments.data)
-    runs = {precision: _training(dataset, precision) for precision in PRECISIONS}
-    times: dict[str, list[float]] = {name: [] for name in (*PRECISIONS, "images", "images augmented")}
+    runs = {f"{p} {k}": _training(dataset, p, kernels=k) for p in PRECISIONS for k in KERNELS}
+    times: dict[str, list[float]] = {name: [] for name in (*runs, "images", "images augmented")}
     for _ in range(WARM_UP + arguments.rounds):
-        for precision, run in runs.items():
-            times[precision].append(_milliseconds(lambda run=run: run.program.step(BATCH)))  # type: ignore[misc]
+        for name, run in runs.items():
+            times[name].append(_milliseconds(lambda run=run: run.program.step(BATCH)))  # type: ignore[misc]
         for name, plan in (("images", False), ("images augmented", True)):
-            times[name].append(_milliseconds(_images(runs["float32"], augmented=plan)))
+            times[name].append(_milliseconds(_images(runs["float32 fused"], augmented=plan)))
     kept = {name: np.array(values[WARM_UP:]) for name, values in times.items()}
     augmentation = kept["images augmented"] - kept["images"]
     result = {
         "what": f"{RECIPE}, batch {BATCH}, one training step",
         "command": "python benchmarks/step.py --data DIR",
         "environment": environment.collect(
-            device=torch.device("cpu"), data_digest=dataset.digest, data_origin=dataset.kind
+            device=torch.device("cpu"), kernels="fused and torch", data_digest=dataset.digest, data_origin=dataset.kind
         ),
         "rounds": arguments.rounds,
         "milliseconds": {name: _summary(values) for name, values in kept.items()},
-        "float32_over_bfloat16": _summary(kept["float32"] / kept["bfloat16"]),
-        "augmentation_share_of_step": {precision: _summary(augmentation / kept[precision]) for precision in PRECISIONS},
+        "float32_over_bfloat16": {k: _summary(kept[f"float32 {k}"] / kept[f"bfloat16 {k}"]) for k in KERNELS},
+        "torch_over_fused": {p: _summary(kept[f"{p} torch"] / kept[f"{p} fused"]) for p in PRECISIONS},
+        "augmentation_share_of_step": {name: _summary(augmentation / kept[name]) for name in runs},
     }
     del result["environment"]["command"]  # it holds the paths of the machine that measured
     text = json.dumps(result, indent=2)
@@ -68,9 +70,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _training(dataset: sources.DataSet, precision: str) -> loop.Training:
+def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fused", "torch"]) -> loop.Training:
     recipe = recipes.load(RECIPE, overrides=(f"precision={precision}",))
-    training = loop.Training(recipe, data=loader.prepare(dataset, spec=recipe.data), device=torch.device("cpu"))
+    data = loader.prepare(dataset, spec=recipe.data)
+    training = loop.Training(recipe, data=data, device=torch.device("cpu"), kernels=kernels)
     plan = loader.plan_epoch(
         training.data, augmentation=recipe.augmentation, order_seed=0, augmentation_seed=0, epoch=1
     )

@@ -5,11 +5,10 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fewepochs import recipe as recipes
 from fewepochs import store
@@ -40,10 +39,12 @@ class Runtime:
     """Where and how fast, but not what: nothing here changes a recipe's digest.
 
     `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
-    where the data set lies; `download` allows to fetch it.
+    where the data set lies; `download` allows to fetch it. `kernels` "fused" is the compiled batch normalisation,
+    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler.
     """
 
     device: str = "auto"
+    kernels: str = "auto"
     threads: int | None = None
     data: Path | None = None
     download: bool = False
@@ -78,7 +79,7 @@ def train(
     val_acc of at least that; without it, such a run goes on to its budget. Raises FewEpochsError's family.
     """
     path = out / store.run_name(recipe)
-    _check_device((runtime or Runtime()).device)
+    _check_runtime(runtime or Runtime())
     return _run(path, recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
@@ -95,13 +96,15 @@ def resume(
     data = run.environment.get("data") or {}
     where = data.get("where")
     device = run.environment.get("device") if given.device == "auto" else given.device
+    kernels = run.environment.get("kernels") if given.kernels == "auto" else given.kernels
     settled = Runtime(
         device=device or "auto",
+        kernels=kernels or "auto",
         threads=given.threads or run.environment.get("threads"),
         data=given.data or (None if where is None else Path(where)),
         download=given.download,
     )
-    _check_device(settled.device)
+    _check_runtime(settled)
     return _run(path, run.recipe, runtime=settled, view=view, stop_at_target=stop_at_target)
 
 
@@ -171,7 +174,7 @@ def _prepare(
             "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
         )
         raise RecipeError(recipe.name, (problem,))
-    return loop.Training(recipe, data=data, device=device), dataset
+    return loop.Training(recipe, data=data, device=device, kernels=_kernels(runtime.kernels, device.type)), dataset
 
 
 def _open(
@@ -186,7 +189,9 @@ def _open(
     """Return the run's folder: a new one, or a known one with `training` brought to where it stopped."""
     from fewepochs.train import checkpoint, environment
 
-    now = environment.collect(device=training.device, data_digest=dataset.digest, data_origin=dataset.origin)
+    now = environment.collect(
+        device=training.device, kernels=training.kernels, data_digest=dataset.digest, data_origin=dataset.origin
+    )
     now["data"]["verified"] = dataset.verified
     now["data"]["where"] = None if runtime.data is None else str(runtime.data.resolve())
     if known is None:
@@ -211,7 +216,7 @@ def _open(
 
 def _with_resume(first: Mapping[str, Any], now: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
     """Return the first environment with what differs now noted under "resumed"."""
-    compared = ("command", "packages", "source", "system", "cpu", "threads", "device", "gpu")
+    compared = ("command", "packages", "source", "system", "cpu", "threads", "device", "kernels", "gpu")
     changed = {key: now[key] for key in compared if now[key] != first.get(key)}
     return {**first, "resumed": [*first.get("resumed", ()), {"after_epoch": epochs, **changed}]}
 
@@ -290,10 +295,30 @@ def _status(
     )
 
 
-def _check_device(name: str) -> None:
-    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name) is None:
-        problem = Problem("--device", "not a device", repr(name), "auto, cpu, cuda, cuda:0, cuda:1, ...")
+def _check_runtime(runtime: Runtime) -> None:
+    """Refuse what no machine has, before torch is imported."""
+    base, _, index = runtime.device.partition(":")
+    if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
+        problem = Problem("--device", "not a device", repr(runtime.device), "auto, cpu, cuda, cuda:0, cuda:1, ...")
         raise RecipeError("command line", (problem,))
+    if runtime.kernels not in ("auto", "fused", "torch"):
+        problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+        raise RecipeError("command line", (problem,))
+
+
+def _kernels(wanted: str, device: str) -> Literal["fused", "torch"]:
+    """Return the kernels to use; the compiled ones are for a CPU, and "fused" insists on them."""
+    from fewepochs.nets import kernels
+
+    if wanted == "torch" or (wanted == "auto" and device != "cpu"):
+        return "torch"
+    found = kernels.available()
+    if wanted == "fused" and (found != "fused" or device != "cpu"):
+        problem = Problem(
+            "--kernels", "cannot be compiled or used here (CPU, Linux, a C++ compiler)", "'fused'", "torch"
+        )
+        raise RecipeError("command line", (problem,))
+    return found
 
 
 def _device(name: str) -> Any:

@@ -56,6 +56,9 @@ DataOption = Annotated[
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is nowhere to be found.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0, ...")]
+KernelsOption = Annotated[
+    str, typer.Option("--kernels", help="auto, fused (compiled batch normalisation, CPU), or torch.")
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: torch's choice.")]
 ProgressOption = Annotated[str, typer.Option("--progress", help="auto, rich, plain, json or off.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress (as --progress off).")]
@@ -104,6 +107,7 @@ def train(
     download: DownloadOption = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    kernels: KernelsOption = "auto",
     stop_at_target: StopOption = None,
     require_target: RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -117,7 +121,7 @@ def train(
 ) -> None:
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in _seeds(seed, seeds)]
-    runtime = api.Runtime(device=device, threads=threads, data=data, download=download)
+    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data, download=download)
     if print_config and len(chosen) > 1:
         raise _usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
     if print_config:
@@ -145,6 +149,7 @@ def resume(
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    kernels: KernelsOption = "auto",
     stop_at_target: StopOption = None,
     require_target: RequireOption = None,
     progress: ProgressOption = "auto",
@@ -154,7 +159,7 @@ def resume(
 ) -> None:
     """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
     _check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
-    runtime = api.Runtime(device=device, threads=threads, data=data)
+    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data)
     with _view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
     _conclude([outcome], require_target=require_target, form=_form(as_json, progress, quiet=quiet))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import tiny_runs
@@ -107,18 +107,26 @@ def test_the_same_recipe_twice_gives_the_same_bits(overrides: tuple[str, ...]) -
     assert_same_bits(first, second)
 
 
-@pytest.mark.parametrize("overrides", VARIANTS)
-def test_resume_repeats_every_bit_from_any_step(overrides: tuple[str, ...], tmp_path: Any) -> None:
+ON_KERNELS = [pytest.param(*one.values, "torch", id=one.id) for one in VARIANTS] + [
+    pytest.param((), "fused", id="float32, fused"),
+    pytest.param(("precision=bfloat16",), "fused", id="bfloat16, fused"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "kernels"), ON_KERNELS)
+def test_resume_repeats_every_bit_from_any_step(
+    overrides: tuple[str, ...], kernels: Literal["fused", "torch"], tmp_path: Any
+) -> None:
     spec = variant(overrides)
-    whole = tiny_runs.training(spec)
+    whole = tiny_runs.training(spec, kernels=kernels)
     expected = list(tiny_runs.finish(whole))
     steps = whole.program.steps_per_epoch
     for stop in sorted({0, 1, steps - 1, steps, steps + steps // 2, 2 * steps}):
-        first = tiny_runs.training(spec)
+        first = tiny_runs.training(spec, kernels=kernels)
         records_before = run_to(first, stop)
         assert first.steps == stop
         path = checkpoint.save(tmp_path, first.snapshot())
-        second = tiny_runs.training(spec)
+        second = tiny_runs.training(spec, kernels=kernels)
         second.restore(checkpoint.load(path))
         assert records_before + list(tiny_runs.finish(second)) == expected
         assert_same_bits(second, whole)

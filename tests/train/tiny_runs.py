@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
@@ -61,9 +62,9 @@ def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST) -> loade
     return loader.prepare(few, spec=spec.data)
 
 
-def training(spec: recipes.Recipe) -> loop.Training:
+def training(spec: recipes.Recipe, *, kernels: Literal["fused", "torch"] = "torch") -> loop.Training:
     torch.set_num_threads(1)
-    return loop.Training(spec, data=data(spec), device=torch.device("cpu"))
+    return loop.Training(spec, data=data(spec), device=torch.device("cpu"), kernels=kernels)
 
 
 def finish(run: loop.Training, *, progress: loop.Progress | None = None) -> Sequence[records.EpochRecord]:

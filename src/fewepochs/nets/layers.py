@@ -20,6 +20,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
 from fewepochs import seeds, specs
+from fewepochs.nets import kernels
 
 BN_MOMENTUM = 0.99
 BN_EPSILON = 1e-3
@@ -55,12 +56,13 @@ def _same(side: int, *, kernel: int, stride: int) -> tuple[int, int]:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over N, H, W with statistics in float32 whatever the input's type.
+    """Batch normalisation over N, H, W, and the activation after it; statistics in float32 whatever the input's type.
 
     In training, the batch's own mean and (unbiased) variance are left in `batch_mean` and `batch_variance`; the moving
     statistics are not touched. Whoever owns the step updates them for all layers at once, so that a step that is
     frozen leaves no trace. `pixels` is H * W where the layer stands: a batch of N images has N * pixels values
-    a channel, and biased = unbiased * (1 - 1 / (N * pixels)).
+    a channel, and biased = unbiased * (1 - 1 / (N * pixels)). With `fused` the compiled kernel does both at once
+    where it can (float32 and bfloat16 on the CPU, ReLU or nothing).
     """
 
     batch_mean: Tensor
@@ -68,9 +70,11 @@ class BatchNorm(nn.Module):
     moving_mean: Tensor
     moving_variance: Tensor
 
-    def __init__(self, channels: int, *, pixels: int) -> None:
+    def __init__(self, channels: int, *, pixels: int, activation: specs.Activation | None, fused: bool) -> None:
         super().__init__()
         self.pixels = pixels
+        self.activation = activation
+        self.fused = fused and activation in ("relu", None)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         for name in ("batch_mean", "moving_mean"):
@@ -79,14 +83,24 @@ class BatchNorm(nn.Module):
             self.register_buffer(name, torch.ones(channels))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Normalise with the batch's statistics in training, with the moving ones in evaluation."""
+        """Normalise with the batch's statistics in training, with the moving ones in evaluation; then activate."""
         mean, variance = (
             (self.batch_mean, self.batch_variance) if self.training else (self.moving_mean, self.moving_variance)
         )
+        relu = self.activation == "relu"
+        if self.fused and kernels.supports(x_NCHW):
+            if self.training:
+                return kernels.normalise(
+                    x_NCHW, self.weight, self.bias, mean=mean, variance=variance, epsilon=BN_EPSILON, relu=relu
+                )
+            if not torch.is_grad_enabled():
+                scale = self.weight * torch.rsqrt(variance + BN_EPSILON)
+                return kernels.apply(x_NCHW, scale, self.bias - mean * scale, relu=relu)
         # momentum 1 makes torch overwrite the batch buffers with this batch's statistics.
-        return F.batch_norm(
+        y = F.batch_norm(
             x_NCHW, mean, variance, self.weight, self.bias, training=self.training, momentum=1.0, eps=BN_EPSILON
         )
+        return y if self.activation is None else activate(y, activation=self.activation)
 
 
 class Dense(nn.Module):

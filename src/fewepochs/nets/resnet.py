@@ -45,28 +45,35 @@ class ImageShape:
 
 @dataclass(frozen=True)
 class _Style:
+    """What all layers of a network have in common."""
+
     activation: specs.Activation
     conv_bias: bool
+    fused: bool
+
+    def norm(self, channels: int, *, pixels: int, activate: bool = True) -> BatchNorm:
+        """Return a batch normalisation, with the activation after it unless told otherwise."""
+        activation = self.activation if activate else None
+        return BatchNorm(channels, pixels=pixels, activation=activation, fused=self.fused)
 
 
 class _UnitV1(nn.Module):
     def __init__(self, shape: ImageShape, *, filters: int, stride: int, shortcut_kernel: int, style: _Style) -> None:
         super().__init__()
-        self.style = style
+        self.activation = style.activation
         out = shape.strided(stride, channels=filters)
         self.conv1 = Conv(shape.channels, filters, kernel=3, stride=stride, bias=style.conv_bias)
-        self.bn1 = BatchNorm(filters, pixels=out.pixels)
+        self.bn1 = style.norm(filters, pixels=out.pixels)
         self.conv2 = Conv(filters, filters, kernel=3, bias=style.conv_bias)
-        self.bn2 = BatchNorm(filters, pixels=out.pixels)
+        self.bn2 = style.norm(filters, pixels=out.pixels, activate=False)
         self.shortcut: Conv | None = None
         if out != shape:
             self.shortcut = Conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride, bias=style.conv_bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = activate(self.bn1(self.conv1(x)), activation=self.style.activation)
-        y = self.bn2(self.conv2(y))
+        y = self.bn2(self.conv2(self.bn1(self.conv1(x))))
         y = y.add_(x if self.shortcut is None else self.shortcut(x))
-        return activate(y, activation=self.style.activation)
+        return activate(y, activation=self.activation)
 
 
 class _UnitV2(nn.Module):
@@ -82,25 +89,21 @@ class _UnitV2(nn.Module):
         style: _Style,
     ) -> None:
         super().__init__()
-        self.style = style
         bias = style.conv_bias
         out = shape.strided(stride, channels=filters)
-        self.bn1 = None if first else BatchNorm(shape.channels, pixels=shape.pixels)
+        self.bn1 = None if first else style.norm(shape.channels, pixels=shape.pixels)
         self.conv1 = Conv(shape.channels, bottleneck, kernel=1, stride=stride, bias=bias)
-        self.bn2 = BatchNorm(bottleneck, pixels=out.pixels)
+        self.bn2 = style.norm(bottleneck, pixels=out.pixels)
         self.conv2 = Conv(bottleneck, bottleneck, kernel=3, bias=bias)
-        self.bn3 = BatchNorm(bottleneck, pixels=out.pixels)
+        self.bn3 = style.norm(bottleneck, pixels=out.pixels)
         self.conv3 = Conv(bottleneck, filters, kernel=1, bias=bias)
         self.shortcut: Conv | None = None
         if shortcut_kernel is not None:
             self.shortcut = Conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        activation = self.style.activation
-        y = x if self.bn1 is None else activate(self.bn1(x), activation=activation)
-        y = activate(self.bn2(self.conv1(y)), activation=activation)
-        y = activate(self.bn3(self.conv2(y)), activation=activation)
-        y = self.conv3(y)
+        y = x if self.bn1 is None else self.bn1(x)
+        y = self.conv3(self.bn3(self.conv2(self.bn2(self.conv1(y)))))
         total: Tensor = y.add_(x if self.shortcut is None else self.shortcut(x))
         return total
 
@@ -108,31 +111,31 @@ class _UnitV2(nn.Module):
 class ResNet(nn.Module):
     """A ResNet of either generation: images [N, C, H, W] -> logits [N, classes]. Made by `build`."""
 
-    def __init__(self, spec: specs.Network, *, image: ImageShape, classes: int, dropout_seed: int) -> None:
+    def __init__(self, spec: specs.Network, *, image: ImageShape, classes: int, dropout_seed: int, fused: bool) -> None:
         super().__init__()
-        self.style = _Style(activation=spec.activation, conv_bias=spec.conv_bias)
+        style = _Style(activation=spec.activation, conv_bias=spec.conv_bias, fused=fused)
         shape = image.strided(spec.stem.stride, channels=spec.stem.filters)
         self.stem = Conv(
             image.channels, spec.stem.filters, kernel=spec.stem.kernel, stride=spec.stem.stride, bias=spec.conv_bias
         )
-        self.stem_bn = BatchNorm(spec.stem.filters, pixels=shape.pixels)
+        self.stem_bn = style.norm(spec.stem.filters, pixels=shape.pixels)
         self.units = nn.ModuleList()
         for stage, count in enumerate(units_per_stage(spec)):
             for unit in range(count):
                 stride = 2 if stage > 0 and unit == 0 else 1
-                self.units.append(_unit(spec, shape, stage=stage, unit=unit, stride=stride, style=self.style))
+                self.units.append(_unit(spec, shape, stage=stage, unit=unit, stride=stride, style=style))
                 shape = shape.strided(stride, channels=spec.filters[stage])
-        self.final_bn = BatchNorm(shape.channels, pixels=shape.pixels) if isinstance(spec, specs.ResNetV2) else None
+        self.final_bn = style.norm(shape.channels, pixels=shape.pixels) if isinstance(spec, specs.ResNetV2) else None
         self.dropout = Dropout(spec.dropout, key=seeds.derive(dropout_seed, "dropout", "head"))
         self.dense = Dense(shape.channels, classes)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return the logits [N, classes]."""
-        x: Tensor = activate(self.stem_bn(self.stem(x_NCHW)), activation=self.style.activation)
+        x: Tensor = self.stem_bn(self.stem(x_NCHW))
         for unit in self.units:
             x = unit(x)
         if self.final_bn is not None:
-            x = activate(self.final_bn(x), activation=self.style.activation)
+            x = self.final_bn(x)
         logits: Tensor = self.dense(self.dropout(x.mean((2, 3))))
         return logits
 
@@ -145,9 +148,11 @@ def build(
     init_seed: int,
     dropout_seed: int,
     device: torch.device | str = "cpu",
+    fused: bool = False,
 ) -> ResNet:
     """Return the network of `spec` on `device`, in float32, with its initial weights.
 
+    `fused` lets batch normalisation and ReLU run as one compiled kernel where it can (see nets.kernels).
     On the device "meta" the weights have shapes and no values. Raises RecipeError where the images are too small
     for the number of stages.
     """
@@ -161,7 +166,7 @@ def build(
         )
         raise RecipeError("network", (problem,))
     with torch.device(device):
-        network = ResNet(spec, image=image, classes=classes, dropout_seed=dropout_seed)
+        network = ResNet(spec, image=image, classes=classes, dropout_seed=dropout_seed, fused=fused)
     if torch.device(device).type != "meta":
         initialise(network, seed=init_seed)
     return network

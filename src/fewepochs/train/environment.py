@@ -15,7 +15,7 @@ import torch
 PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
 
 
-def collect(*, device: torch.device, data_digest: str, data_origin: str) -> dict[str, Any]:
+def collect(*, device: torch.device, kernels: str, data_digest: str, data_origin: str) -> dict[str, Any]:
     """Return the environment of this process as JSON-able values; keys are fixed, unknown values are None."""
     return {
         "command": sys.argv,
@@ -28,6 +28,7 @@ def collect(*, device: torch.device, data_digest: str, data_origin: str) -> dict
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "device": device.type,
+        "kernels": kernels,
         "gpu": _gpu(device),
         "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         "data": {"digest": data_digest, "origin": data_origin},

@@ -57,10 +57,22 @@ class Spent:
 
 
 class Training:
-    """A run in memory: the device program, where it stands, and what it has cost."""
+    """A run in memory: the device program, where it stands, and what it has cost.
 
-    def __init__(self, recipe: recipes.Recipe, *, data: loader.DeviceData, device: torch.device) -> None:
+    `kernels`: "fused" uses the compiled batch normalisation, "torch" torch's own operators. Each repeats its bits; the
+    two differ in rounding, so a run keeps the one that it began with.
+    """
+
+    def __init__(
+        self,
+        recipe: recipes.Recipe,
+        *,
+        data: loader.DeviceData,
+        device: torch.device,
+        kernels: Literal["fused", "torch"] = "torch",
+    ) -> None:
         self.recipe = recipe
+        self.kernels = kernels
         self.data = data
         self.device = device
         self.meter = meters.Meter(device)
@@ -73,6 +85,7 @@ class Training:
             init_seed=recipe.stream_seed("init"),
             dropout_seed=recipe.stream_seed("dropout"),
             device=device,
+            fused=kernels == "fused",
         )
         self.program = TrainingStep(
             network,

@@ -1,0 +1,184 @@
+"""Batch normalisation and ReLU as one compiled kernel on the CPU, where the machine has a compiler.
+
+`kernels.cpp` is compiled on first use (a second or two) into the user's cache, under a name that holds the source, the
+compiler and the processor. It reads and writes each activation as few times as the formula allows, and keeps nothing
+for the backward pass but its input. Where there is no compiler, or the library does not load, the same layer runs on
+torch's own operators; the two agree within rounding, and each is deterministic by itself.
+
+The kernel cannot be differentiated twice; who needs Hessians builds the network with kernels "torch".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+import torch
+from torch import Tensor
+
+Kernels = Literal["fused", "torch"]
+
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+ROWS = 256
+"""Rows a piece, as in kernels.cpp: the size of the scratch space depends on it."""
+
+_SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+def available() -> Kernels:
+    """Return "fused" where the kernel can be used on this machine, compiling it if need be, else "torch"."""
+    return "fused" if _library() is not None else "torch"
+
+
+def supports(x: Tensor) -> bool:
+    """Say whether the kernel can take `x`: on the CPU, float32 or bfloat16, and compiled."""
+    return x.device.type == "cpu" and x.dtype in _SUFFIXES and _library() is not None
+
+
+def normalise(
+    x_NCHW: Tensor, gamma: Tensor, beta: Tensor, *, mean: Tensor, variance: Tensor, epsilon: float, relu: bool
+) -> Tensor:
+    """Return act(batch norm of x) with the batch's statistics, which are left in `mean` and (unbiased) `variance`."""
+    out: Tensor = _Normalise.apply(x_NCHW, gamma, beta, mean, variance, epsilon, relu)  # type: ignore[no-untyped-call]
+    return out
+
+
+def apply(x_NCHW: Tensor, scale: Tensor, shift: Tensor, *, relu: bool) -> Tensor:
+    """Return act(x * scale + shift), per channel: batch normalisation with fixed statistics. Not differentiable."""
+    x = x_NCHW.contiguous(memory_format=torch.channels_last)
+    y = torch.empty_like(x)
+    rows, channels = _matrix(x)
+    _call(f"bn_apply_{_SUFFIXES[x.dtype]}", x, y, scale.contiguous(), shift.contiguous(), rows, channels, int(relu))
+    return y
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any,
+        x_NCHW: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        epsilon: float,
+        relu: bool,
+    ) -> Tensor:
+        x = x_NCHW.contiguous(memory_format=torch.channels_last)
+        y = torch.empty_like(x)
+        rows, channels = _matrix(x)
+        kept = torch.empty(4, channels)
+        _call(
+            f"bn_forward_{_SUFFIXES[x.dtype]}",
+            x,
+            y,
+            gamma,
+            beta,
+            mean,
+            variance,
+            kept,
+            _parts(rows, channels),
+            rows,
+            channels,
+            ctypes.c_double(epsilon),
+            int(relu),
+        )
+        context.save_for_backward(x, kept)
+        context.relu = relu
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient_NCHW: Tensor) -> tuple[Tensor | None, ...]:
+        x, kept = context.saved_tensors
+        gradient = gradient_NCHW.contiguous(memory_format=torch.channels_last)
+        rows, channels = _matrix(x)
+        dx, dgamma, dbeta = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
+        _call(
+            f"bn_backward_{_SUFFIXES[x.dtype]}",
+            gradient,
+            x,
+            dx,
+            dgamma,
+            dbeta,
+            kept,
+            _parts(rows, channels),
+            torch.empty(2, channels),
+            rows,
+            channels,
+            int(context.relu),
+        )
+        return dx, dgamma, dbeta, None, None, None, None
+
+
+def _matrix(x_NCHW: Tensor) -> tuple[int, int]:
+    channels = x_NCHW.shape[1]
+    return x_NCHW.numel() // channels, channels
+
+
+def _parts(rows: int, channels: int) -> Tensor:
+    return torch.empty(-(-rows // ROWS), 2, channels)
+
+
+def _call(name: str, *arguments: Tensor | int | ctypes.c_double) -> None:
+    library = _library()
+    assert library is not None, "supports() is asked first"
+    passed = [
+        ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_long(a) if isinstance(a, int) else a
+        for a in arguments
+    ]
+    getattr(library, name)(*passed)
+
+
+# --- compiling ----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    """Return the compiled library, or None where it cannot be had; found out once a process."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None or platform.system() != "Linux":
+        return None
+    try:
+        path = _built(compiler)
+        return ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _built(compiler: str) -> Path:
+    source = (resources.files("fewepochs.nets") / "kernels.cpp").read_bytes()
+    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=20, check=True).stdout
+    name = hashlib.sha256(b"\0".join([source, version, _processor(), " ".join(FLAGS).encode()])).hexdigest()[:16]
+    folder = Path(os.environ.get("FEWEPOCHS_CACHE") or platformdirs.user_cache_path("fewepochs")) / "kernels"
+    path = folder / f"{name}.so"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            code, library = Path(scratch) / "kernels.cpp", Path(scratch) / "kernels.o.so"
+            code.write_bytes(source)
+            # -fopenmp makes the compiler emit calls to OpenMP; -nodefaultlibs keeps the linker from adding a second
+            # OpenMP runtime beside torch's, whose threads would fight with torch's for the cores.
+            command = [compiler, *FLAGS, "-nodefaultlibs", "-o", str(library), str(code)]
+            subprocess.run(command, capture_output=True, timeout=120, check=True)
+            library.replace(path)
+    return path
+
+
+def _processor() -> bytes:
+    """Return what `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return platform.processor().encode()
+    return b"\n".join(sorted({line for line in lines if line.startswith((b"model name", b"flags"))}))
