@@ -1,4 +1,6 @@
-"""One training step of ResNet56v2: float32 against bfloat16, and what augmentation costs of it.
+"""One training step of ResNet56v2: float32 against bfloat16, compiled kernel against torch's, and augmentation's share.
+
+"plain" is the same network and batch as a plain PyTorch loop has it: float32, NCHW, loss.backward(), torch.optim.Adam.
 
 usage: python benchmarks/step.py --data DIR [--threads 2] [--rounds 15] [--to results/step-cpu.json]
 
@@ -13,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +24,7 @@ import torch
 
 from fewepochs import recipe as recipes
 from fewepochs.data import augment, loader, sources
+from fewepochs.nets import resnet
 from fewepochs.train import environment, loop
 
 RECIPE, BATCH, WARM_UP = "resnet56v2-adam-atienza", 64, 3
@@ -34,10 +38,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     dataset = sources.load("cifar10", where=arguments.data)
     runs = {f"{p} {k}": _training(dataset, p, kernels=k) for p in PRECISIONS for k in KERNELS}
-    times: dict[str, list[float]] = {name: [] for name in (*runs, "images", "images augmented")}
+    steps: dict[str, Callable[[], None]] = {name: partial(run.program.step, BATCH) for name, run in runs.items()}
+    steps["plain"] = _plain(runs["float32 torch"])
+    times: dict[str, list[float]] = {name: [] for name in (*steps, "images", "images augmented")}
     for _ in range(WARM_UP + arguments.rounds):
-        for name, run in runs.items():
-            times[name].append(_milliseconds(lambda run=run: run.program.step(BATCH)))  # type: ignore[misc]
+        for name, step in steps.items():
+            times[name].append(_milliseconds(step))
         for name, plan in (("images", False), ("images augmented", True)):
             times[name].append(_milliseconds(_images(runs["float32 fused"], augmented=plan)))
     kept = {name: np.array(values[WARM_UP:]) for name, values in times.items()}
@@ -51,6 +57,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "milliseconds": {name: _summary(values) for name, values in kept.items()},
         "float32_over_bfloat16": {k: _summary(kept[f"float32 {k}"] / kept[f"bfloat16 {k}"]) for k in KERNELS},
+        "plain_over": {name: _summary(kept["plain"] / kept[name]) for name in runs},
         "torch_over_fused": {p: _summary(kept[f"{p} torch"] / kept[f"{p} fused"]) for p in PRECISIONS},
         "augmentation_share_of_step": {name: _summary(augmentation / kept[name]) for name in runs},
     }
@@ -80,6 +87,24 @@ def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fus
     rates = torch.full((training.program.steps_per_epoch,), recipe.optimizer.lr, dtype=torch.float64)
     training.program.begin_epoch(plan, rates=rates)
     return training
+
+
+def _plain(training: loop.Training) -> Callable[[], None]:
+    """Return a step as a plain PyTorch loop does it, on a batch that is there already."""
+    recipe, data = training.recipe, training.data
+    network = resnet.build(
+        recipe.network, image=resnet.ImageShape(32, 32, 3), classes=data.classes, init_seed=0, dropout_seed=0
+    ).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.optimizer.lr)
+    x_NCHW = data.normalise(data.train.pixels[:BATCH]).permute(0, 3, 1, 2).contiguous()
+    labels_N = data.train.labels[:BATCH]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(x_NCHW), labels_N).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
 
 
 def _images(training: loop.Training, *, augmented: bool) -> Callable[[], Any]:
