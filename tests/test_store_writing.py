@@ -189,7 +189,8 @@ def test_what_the_user_put_into_a_folder_stays(tmp_path: Path) -> None:
 
 def test_a_lock_that_was_taken_away_in_between_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its owner removes the file between another's open and flock: that lock would be seen by nobody else."""
-    lock, real, taken = tmp_path / "lock", fcntl.flock, []
+    lock, real = tmp_path / "lock", fcntl.flock
+    taken: list[Path] = []
 
     def flock(descriptor: int, operation: int) -> None:
         if not taken:

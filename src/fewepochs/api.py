@@ -5,7 +5,7 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,14 +14,11 @@ from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.errors import (
     CheckpointError,
-    DivergedError,
-    FewEpochsError,
     Problem,
     RecipeError,
     StorageError,
     TargetMissedError,
 )
-from fewepochs.records import EpochRecord, RunState, RunStatus
 from fewepochs.stats import target as crossing_rules
 
 if TYPE_CHECKING:
@@ -124,11 +121,13 @@ def _run(
             _refuse_edited(known)
             return Outcome(known, already_done=True)
         from fewepochs.report import console
+        from fewepochs.train import session
 
         shown = view or console.View()
         training, dataset = _prepare(recipe, runtime=runtime, say=shown.note)
-        folder = _open(path, training, known=known, dataset=dataset, runtime=runtime, say=shown.note)
-        signal = _train(training, folder=folder, view=shown, stop_at_target=stop_at_target)
+        where = None if runtime.data is None else str(runtime.data.resolve())
+        folder = session.open_folder(path, training, known=known, dataset=dataset, where=where, say=shown.note)
+        signal = session.train(training, folder=folder, view=shown, stop_at_target=stop_at_target)
         return Outcome(store.read(path), signal=signal)
 
 
@@ -175,124 +174,6 @@ def _prepare(
         )
         raise RecipeError(recipe.name, (problem,))
     return loop.Training(recipe, data=data, device=device, kernels=_kernels(runtime.kernels, device.type)), dataset
-
-
-def _open(
-    path: Path,
-    training: loop.Training,
-    *,
-    known: store.StoredRun | None,
-    dataset: sources.DataSet,
-    runtime: Runtime,
-    say: Callable[[str], None],
-) -> store.RunFolder:
-    """Return the run's folder: a new one, or a known one with `training` brought to where it stopped."""
-    from fewepochs.train import checkpoint, environment
-
-    now = environment.collect(
-        device=training.device, kernels=training.kernels, data_digest=dataset.digest, data_origin=dataset.origin
-    )
-    now["data"]["verified"] = dataset.verified
-    now["data"]["where"] = None if runtime.data is None else str(runtime.data.resolve())
-    if known is None:
-        return store.create(path, recipe=training.recipe, environment=now, status=_status(training, (), "running"))
-    folder = store.RunFolder(path)
-    snapshot, warnings = checkpoint.load_newest(folder.checkpoints)
-    for warning in warnings:
-        say(f"warning: {warning}; falling back to the checkpoint before it")
-    if snapshot is not None:
-        training.restore(snapshot)
-    elif known.epochs:
-        say(f"warning: {folder.checkpoints} is empty; training anew from the first epoch")
-    if len(known.epochs) < training.epochs:
-        raise CheckpointError(
-            f"{path}: the checkpoint has {training.epochs} epochs, {store.EPOCHS} only {len(known.epochs)}. "
-            "Nothing was changed. Restore the file, or delete the run folder and train again."
-        )
-    folder.keep(training.epochs)
-    folder.write_environment(_with_resume(known.environment, now, epochs=training.epochs))
-    return folder
-
-
-def _with_resume(first: Mapping[str, Any], now: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
-    """Return the first environment with what differs now noted under "resumed"."""
-    compared = ("command", "packages", "source", "system", "cpu", "threads", "device", "kernels", "gpu")
-    changed = {key: now[key] for key in compared if now[key] != first.get(key)}
-    return {**first, "resumed": [*first.get("resumed", ()), {"after_epoch": epochs, **changed}]}
-
-
-def _train(
-    training: loop.Training, *, folder: store.RunFolder, view: console.View, stop_at_target: float | None
-) -> int | None:
-    """Run the loop, storing and showing each epoch; return the signal that ended it, if one did."""
-    from fewepochs.train import checkpoint, interrupt, loop
-
-    progress = loop.Progress()
-    records = list(store.read(folder.path).epochs)
-    view.start(training.recipe, name=folder.path.name, done=tuple(records), progress=progress)
-    folder.write_status(_status(training, records, "running"))
-    with interrupt.catching(progress) as caught:
-        try:
-            for record, cost in loop.run(training, progress=progress):
-                best = crossing_rules.best(records)
-                records.append(record)
-                folder.append(record, cost)
-                checkpoint.save(
-                    folder.checkpoints, training.snapshot(), best=best is None or record.val_acc > best.val_acc
-                )
-                view.epoch(record, cost)
-                if stop_at_target is not None and record.val_acc >= stop_at_target:
-                    folder.write_status(
-                        _status(training, records, "finished", reason=f"stopped at target {stop_at_target:g}")
-                    )
-                    return None
-                folder.write_status(_status(training, records, "running"))
-        except DivergedError as error:
-            folder.write_status(_status(training, records, "diverged", reason=str(error)))
-            return None
-        except FewEpochsError:
-            raise
-        except KeyboardInterrupt:  # the second one: what the epoch in progress has done so far is lost
-            folder.write_status(_status(training, records, "interrupted", reason="stopped at once by a signal"))
-            raise
-        except BaseException as error:
-            folder.write_status(_status(training, records, "crashed", reason=f"{type(error).__name__}: {error}"))
-            raise
-        return _end(training, folder=folder, records=records, signal=caught.signal)
-
-
-def _end(
-    training: loop.Training, *, folder: store.RunFolder, records: Sequence[EpochRecord], signal: int | None
-) -> int | None:
-    """Record how the loop ended; an interrupted epoch is saved where it stands."""
-    from fewepochs.train import checkpoint
-
-    if training.epochs >= training.recipe.budget.epochs:
-        folder.write_status(_status(training, records, "finished"))
-        return None
-    checkpoint.save(folder.checkpoints, training.snapshot())
-    folder.write_status(_status(training, records, "interrupted", reason="stopped by a signal"))
-    return signal
-
-
-def _status(
-    training: loop.Training, records: Sequence[EpochRecord], state: RunState, *, reason: str | None = None
-) -> RunStatus:
-    import os
-    import socket
-
-    recipe = training.recipe
-    return RunStatus(
-        state=state,
-        epochs=len(records),
-        budget=recipe.budget.epochs,
-        reason=reason,
-        crossings=crossing_rules.crossings(records, recipe.targets, hold=recipe.hold),
-        best=crossing_rules.best(records),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        heartbeat=store.now(),
-    )
 
 
 def _check_runtime(runtime: Runtime) -> None:

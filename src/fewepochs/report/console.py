@@ -29,6 +29,9 @@ from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.report import labels, summary
 from fewepochs.stats import target as crossing_rules
 
+_GONE = (OSError, SystemExit)
+"""How a terminal that is no longer there shows: rich answers a broken pipe with SystemExit."""
+
 ProgressChoice = Literal["auto", "rich", "plain", "json", "off"]
 
 
@@ -149,7 +152,8 @@ class RichView(PlainView):
         self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        with suppress(*_GONE):
+            self._live.start()
         return self
 
     def __exit__(
@@ -157,7 +161,8 @@ class RichView(PlainView):
     ) -> None:
         """Take the live line away."""
         self._progress = None
-        self._live.stop()
+        with suppress(*_GONE):
+            self._live.stop()
 
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
         """Say what begins, and start the live line."""
@@ -166,7 +171,7 @@ class RichView(PlainView):
 
     def note(self, text: str) -> None:
         """Print above the live line; a terminal that has gone away does not disturb training."""
-        with suppress(OSError, SystemExit):  # rich answers a broken pipe with SystemExit
+        with suppress(*_GONE):
             self._console.print(Text(labels.shown(text)), soft_wrap=True)
 
     def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
