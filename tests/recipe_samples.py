@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 
 from fewepochs import recipe as recipes
-from fewepochs import specs
 from fewepochs.errors import RecipeError
+from fewepochs.specs import base, inputs, networks, rates, updates
 
 FULL = """
 name = "full"
@@ -95,7 +95,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-def parts(kind: type[specs.Spec], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def parts(kind: type[base.Spec], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return values of `kind`: each field given, or left to its default."""
     return st.fixed_dictionaries({}, optional=fields).map(lambda given: kind(**given))
 
@@ -104,14 +104,14 @@ def _units(stages: int) -> st.SearchStrategy[Any]:
     return st.lists(st.integers(1, 9), min_size=stages, max_size=stages).map(tuple)
 
 
-def _network(kind: type[specs.ResNetV1 | specs.ResNetV2], *, step: int) -> st.SearchStrategy[Any]:
-    stem = parts(specs.Stem, filters=SIZES, kernel=SIZES, stride=SIZES)
+def _network(kind: type[networks.ResNetV1 | networks.ResNetV2], *, step: int) -> st.SearchStrategy[Any]:
+    stem = parts(networks.Stem, filters=SIZES, kernel=SIZES, stride=SIZES)
     rest = {"stem": stem, "activation": st.sampled_from(["relu", "elu", "gelu", "silu"]), "dropout": UNIT}
     common = st.fixed_dictionaries({}, optional={**rest, "conv_bias": st.booleans()})
 
     def of_stages(stages: int) -> st.SearchStrategy[Any]:
         needed: dict[str, st.SearchStrategy[Any]] = {"units": _units(stages), "filters": _units(stages)}
-        if kind is specs.ResNetV2:
+        if kind is networks.ResNetV2:
             needed["bottleneck"] = _units(stages)
         return st.fixed_dictionaries(needed, optional={"shortcut_kernels": _units(stages)})
 
@@ -128,26 +128,26 @@ def _positions(draw: st.DrawFn, *, unit: str, least: int, zero: bool) -> tuple[f
 
 
 @st.composite
-def schedules(draw: st.DrawFn) -> specs.Schedule:
+def schedules(draw: st.DrawFn) -> rates.Schedule:
     """Return any schedule, its positions rising."""
     unit: Literal["epochs", "budget"] = draw(st.sampled_from(["epochs", "budget"]))
     every: Literal["step", "epoch"] = draw(st.sampled_from(["step", "epoch"]))
     match draw(st.sampled_from(["constant", "piecewise-constant", "piecewise-linear"])):
         case "constant":
-            return specs.Constant()
+            return rates.Constant()
         case "piecewise-constant":
             boundaries = draw(_positions(unit=unit, least=0, zero=False))
             count = len(boundaries) + 1
             factors = draw(st.lists(NON_NEGATIVE, min_size=count, max_size=count).map(tuple))
-            return specs.PiecewiseConstant(unit=unit, every=every, boundaries=boundaries, factors=factors)
+            return rates.PiecewiseConstant(unit=unit, every=every, boundaries=boundaries, factors=factors)
         case _:
             positions = draw(_positions(unit=unit, least=2, zero=True))
             points = tuple((position, draw(NON_NEGATIVE)) for position in positions)
-            return specs.PiecewiseLinear(unit=unit, every=every, points=points)
+            return rates.PiecewiseLinear(unit=unit, every=every, points=points)
 
 
 PLATEAUS = parts(
-    specs.Plateau,
+    rates.Plateau,
     reading=st.sampled_from(["overwritten", "effective"]),
     factor=st.floats(0, 1, exclude_min=True, exclude_max=True),
     patience=st.integers(0, 20),
@@ -155,9 +155,9 @@ PLATEAUS = parts(
     cooldown=st.integers(0, 20),
     min_lr=NON_NEGATIVE,
 )
-VALIDATIONS = parts(specs.HeldOut, images=SIZES, split_seed=SEEDS) | st.just(specs.TestImages())
+VALIDATIONS = parts(inputs.HeldOut, images=SIZES, split_seed=SEEDS) | st.just(inputs.TestImages())
 DATA = st.builds(
-    specs.DataSpec,
+    inputs.DataSpec,
     kind=st.sampled_from(["cifar10", "cifar100", "digits", "npz"]),
     validation=VALIDATIONS,
     normalise=st.sampled_from(["mean-image", "per-channel", "none"]),
@@ -167,17 +167,17 @@ RECIPES: st.SearchStrategy[recipes.Recipe] = st.builds(
     name=NAMES,
     summary=TEXT,
     data=DATA,
-    augmentation=st.just(specs.NoAugmentation()) | parts(specs.ShiftFlip, shift=UNIT, flip=st.booleans()),
-    network=_network(specs.ResNetV1, step=6) | _network(specs.ResNetV2, step=9),
-    optimizer=parts(specs.Adam, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE),
-    regularisation=st.just(specs.NoRegularisation()) | parts(specs.L2, strength=NON_NEGATIVE),
+    augmentation=st.just(inputs.NoAugmentation()) | parts(inputs.ShiftFlip, shift=UNIT, flip=st.booleans()),
+    network=_network(networks.ResNetV1, step=6) | _network(networks.ResNetV2, step=9),
+    optimizer=parts(updates.Adam, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE),
+    regularisation=st.just(updates.NoRegularisation()) | parts(updates.L2, strength=NON_NEGATIVE),
     schedule=schedules(),
     plateau=maybe(PLATEAUS),
     batch_size=SIZES,
     precision=st.sampled_from(["float32", "bfloat16", "float16", "float64"]),
-    budget=st.builds(specs.Budget, epochs=st.integers(1, 1_000_000)),
+    budget=st.builds(rates.Budget, epochs=st.integers(1, 1_000_000)),
     seed=SEEDS,
-    seeds=parts(specs.StreamSeeds, init=SEEDS, order=SEEDS, augmentation=SEEDS, dropout=SEEDS),
+    seeds=parts(base.StreamSeeds, init=SEEDS, order=SEEDS, augmentation=SEEDS, dropout=SEEDS),
     targets=st.lists(st.floats(0, 1, exclude_min=True), max_size=4).map(tuple),
     hold=st.integers(1, 9),
 )

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from fewepochs import recipe as recipes
-from fewepochs import specs
+from fewepochs.specs import rates, updates
 from recipe_samples import FULL, RECIPES, parse, problems
 
 SCHEMA = jsonschema.Draft202012Validator(recipes.json_schema())
@@ -203,8 +203,8 @@ def test_differences_and_digests_agree(one: recipes.Recipe, two: recipes.Recipe)
         ('summary="1"', "summary", "1"),
         ("targets=[0.25]", "targets", (0.25,)),
         ("seed=-4", "seed", -4),
-        ("budget={epochs=7}", "budget", specs.Budget(epochs=7)),
-        ("regularisation={kind='none'}", "regularisation", specs.NoRegularisation()),
+        ("budget={epochs=7}", "budget", rates.Budget(epochs=7)),
+        ("regularisation={kind='none'}", "regularisation", updates.NoRegularisation()),
     ],
 )
 def test_an_override_lays_one_value_over_the_recipe(override: str, field: str, value: object) -> None:

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fewepochs import recipe as recipes
-from fewepochs import schedules, specs
+from fewepochs import schedules
 from fewepochs.schedules import Horizon
+from fewepochs.specs import rates
 from oracles import keras_plateau
 from recipe_samples import schedules as any_schedule
 
@@ -32,8 +33,8 @@ def atienza(epoch: int) -> float:
     return lr
 
 
-def factors(spec: specs.Schedule, *, epochs: int, steps: int, budget: int | None = None) -> list[float]:
-    horizon = Horizon(budget or epochs, steps)
+def factors(spec: rates.Schedule, *, epochs: int, steps: int, budget: int | None = None) -> list[float]:
+    horizon = Horizon.even(budget or epochs, steps)
     return [schedules.value(spec, k, horizon=horizon) for k in range(epochs * steps)]
 
 
@@ -42,10 +43,10 @@ def factors(spec: specs.Schedule, *, epochs: int, steps: int, budget: int | None
 
 def test_the_baseline_has_the_published_rate_in_every_step_of_every_epoch() -> None:
     recipe = recipes.load("resnet56v2-adam-atienza")
-    horizon = Horizon(200, 3)
+    horizon = Horizon.even(200, 3)
     for epoch in range(200):
-        rates = schedules.epoch_rates(recipe.schedule, lr=recipe.optimizer.lr, epoch=epoch + 1, horizon=horizon)
-        assert rates.tolist() == [atienza(epoch)] * 3, f"epoch {epoch + 1}"
+        found = schedules.epoch_rates(recipe.schedule, lr=recipe.optimizer.lr, epoch=epoch + 1, horizon=horizon)
+        assert found.tolist() == [atienza(epoch)] * 3, f"epoch {epoch + 1}"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_baseline_has_the_published_rate_in_every_step_of_every_epoch() -> N
 def test_the_82nd_epoch_is_the_first_at_a_tenth(first: int, before: float, now: float) -> None:
     recipe = recipes.load("resnet56v2-adam-atienza")
     found = [
-        schedules.epoch_rates(recipe.schedule, lr=recipe.optimizer.lr, epoch=epoch, horizon=Horizon(200, 1))[0]
+        schedules.epoch_rates(recipe.schedule, lr=recipe.optimizer.lr, epoch=epoch, horizon=Horizon.even(200, 1))[0]
         for epoch in (first - 1, first)
     ]
     assert found == pytest.approx([before, now], rel=1e-15)
@@ -64,76 +65,76 @@ def test_the_82nd_epoch_is_the_first_at_a_tenth(first: int, before: float, now: 
 @pytest.mark.parametrize("budget", [1, 5, 81, 100, 400])
 def test_a_pinned_schedule_does_not_move_with_the_budget(budget: int) -> None:
     recipe = recipes.load("resnet56v2-adam-atienza", overrides=[f"budget.epochs={budget}"])
-    horizon = Horizon(budget, 2)
-    rates = [schedules.epoch_rates(recipe.schedule, lr=1e-3, epoch=e, horizon=horizon)[0] for e in range(1, budget + 1)]
-    assert rates == [atienza(epoch) for epoch in range(budget)]
+    horizon = Horizon.even(budget, 2)
+    found = [schedules.epoch_rates(recipe.schedule, lr=1e-3, epoch=e, horizon=horizon)[0] for e in range(1, budget + 1)]
+    assert found == [atienza(epoch) for epoch in range(budget)]
 
 
 @pytest.mark.parametrize(("budget", "drops"), [(20, [9, 13, 17, 19]), (200, [81, 121, 161, 181]), (10, [5, 7, 9, 10])])
 def test_a_stretched_schedule_drops_at_the_same_fractions(budget: int, drops: list[int]) -> None:
     """0.405 of 20 epochs is 8.1: the first whole epoch after it is the tenth, nine are done."""
     schedule = recipes.load("digits-step").schedule
-    rates = factors(schedule, epochs=budget, steps=4)
+    found = factors(schedule, epochs=budget, steps=4)
     levels = [1.0, 0.1, 0.01, 0.001, 0.0005]
-    assert rates == [levels[sum(epoch >= drop for drop in drops)] for epoch in range(budget) for _ in range(4)]
+    assert found == [levels[sum(epoch >= drop for drop in drops)] for epoch in range(budget) for _ in range(4)]
 
 
 # --- hand-written tables ----------------------------------------------------------------------------------------
 
 HALVES = (1.0, 0.5, 0.25)
-TABLES: list[tuple[str, specs.Schedule, list[float]]] = [
+TABLES: list[tuple[str, rates.Schedule, list[float]]] = [
     # four epochs of two steps
-    ("constant", specs.Constant(), [1, 1, 1, 1, 1, 1, 1, 1]),
-    ("no boundary", specs.PiecewiseConstant(factors=(0.5,)), [0.5] * 8),
+    ("constant", rates.Constant(), [1, 1, 1, 1, 1, 1, 1, 1]),
+    ("no boundary", rates.PiecewiseConstant(factors=(0.5,)), [0.5] * 8),
     (
         "epochs",
-        specs.PiecewiseConstant(unit="epochs", boundaries=(1, 3), factors=HALVES),
+        rates.PiecewiseConstant(unit="epochs", boundaries=(1, 3), factors=HALVES),
         [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25],
     ),
-    ("budget", specs.PiecewiseConstant(boundaries=(0.25, 0.75), factors=HALVES), [1, 1, *[0.5] * 4, 0.25, 0.25]),
+    ("budget", rates.PiecewiseConstant(boundaries=(0.25, 0.75), factors=HALVES), [1, 1, *[0.5] * 4, 0.25, 0.25]),
     (
         "inside an epoch, by epoch",
-        specs.PiecewiseConstant(unit="epochs", boundaries=(0.5, 2.5), factors=HALVES),
+        rates.PiecewiseConstant(unit="epochs", boundaries=(0.5, 2.5), factors=HALVES),
         [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25],
     ),
     (
         "inside an epoch, by step",
-        specs.PiecewiseConstant(unit="epochs", every="step", boundaries=(0.5, 2.5), factors=HALVES),
+        rates.PiecewiseConstant(unit="epochs", every="step", boundaries=(0.5, 2.5), factors=HALVES),
         [1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25],
     ),
     (
         "inside a step",
-        specs.PiecewiseConstant(unit="epochs", every="step", boundaries=(0.6, 2.4), factors=HALVES),
+        rates.PiecewiseConstant(unit="epochs", every="step", boundaries=(0.6, 2.4), factors=HALVES),
         [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25],
     ),
-    ("at the very end", specs.PiecewiseConstant(boundaries=(1.0,), factors=(1.0, 0.5)), [1] * 8),
-    ("beyond the end", specs.PiecewiseConstant(unit="epochs", boundaries=(9,), factors=(1.0, 0.5)), [1] * 8),
-    ("to zero", specs.PiecewiseConstant(boundaries=(0.5,), factors=(1.0, 0.0)), [1, 1, 1, 1, 0, 0, 0, 0]),
+    ("at the very end", rates.PiecewiseConstant(boundaries=(1.0,), factors=(1.0, 0.5)), [1] * 8),
+    ("beyond the end", rates.PiecewiseConstant(unit="epochs", boundaries=(9,), factors=(1.0, 0.5)), [1] * 8),
+    ("to zero", rates.PiecewiseConstant(boundaries=(0.5,), factors=(1.0, 0.0)), [1, 1, 1, 1, 0, 0, 0, 0]),
     (
         "a line over the budget",
-        specs.PiecewiseLinear(points=((0, 1), (1, 0))),
+        rates.PiecewiseLinear(points=((0, 1), (1, 0))),
         [1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125],
     ),
     (
         "a line, by epoch",
-        specs.PiecewiseLinear(every="epoch", points=((0, 1), (1, 0))),
+        rates.PiecewiseLinear(every="epoch", points=((0, 1), (1, 0))),
         [1, 1, 0.75, 0.75, 0.5, 0.5, 0.25, 0.25],
     ),
     (
         "up and down, in epochs",
-        specs.PiecewiseLinear(unit="epochs", points=((0, 0), (1, 1), (3, 0.5))),
+        rates.PiecewiseLinear(unit="epochs", points=((0, 0), (1, 1), (3, 0.5))),
         [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.5],
     ),
     (
         "flat before and after its points",
-        specs.PiecewiseLinear(unit="epochs", points=((1, 0.25), (2, 0.75))),
+        rates.PiecewiseLinear(unit="epochs", points=((1, 0.25), (2, 0.75))),
         [0.25, 0.25, 0.25, 0.5, 0.75, 0.75, 0.75, 0.75],
     ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("spec", "expected"), [row[1:] for row in TABLES], ids=[row[0] for row in TABLES])
-def test_a_schedule_has_the_factors_written_down(spec: specs.Schedule, expected: list[float]) -> None:
+def test_a_schedule_has_the_factors_written_down(spec: rates.Schedule, expected: list[float]) -> None:
     assert factors(spec, epochs=4, steps=2) == expected
 
 
@@ -142,33 +143,33 @@ def test_a_schedule_has_the_factors_written_down(spec: specs.Schedule, expected:
 @example(405, 20, 36)
 def test_a_boundary_lies_where_its_decimal_fraction_lies(thousandth: int, budget: int, steps: int) -> None:
     """Binary rounding of 0.29 * 100 must not delay a boundary by a step."""
-    spec = specs.PiecewiseConstant(every="step", boundaries=(thousandth / 1000,), factors=(1.0, 0.0))
+    spec = rates.PiecewiseConstant(every="step", boundaries=(thousandth / 1000,), factors=(1.0, 0.0))
     first = math.ceil(Fraction(thousandth, 1000) * budget * steps)
-    horizon = Horizon(budget, steps)
+    horizon = Horizon.even(budget, steps)
     assert schedules.value(spec, first, horizon=horizon) == 0.0
     assert schedules.value(spec, first - 1, horizon=horizon) == 1.0
 
 
 @given(st.integers(1, 10**6), st.integers(1, 2000))
 def test_a_boundary_in_whole_epochs_is_exact(epoch: int, steps: int) -> None:
-    spec = specs.PiecewiseConstant(unit="epochs", every="step", boundaries=(epoch,), factors=(1.0, 0.0))
-    horizon = Horizon(1, steps)
+    spec = rates.PiecewiseConstant(unit="epochs", every="step", boundaries=(epoch,), factors=(1.0, 0.0))
+    horizon = Horizon.even(1, steps)
     assert schedules.value(spec, epoch * steps, horizon=horizon) == 0.0
     assert schedules.value(spec, epoch * steps - 1, horizon=horizon) == 1.0
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(any_schedule(), st.integers(1, 12), st.integers(1, 12), st.floats(1e-6, 1.0))
-def test_an_epochs_rates_are_the_values_of_its_steps(spec: specs.Schedule, budget: int, steps: int, lr: float) -> None:
-    horizon = Horizon(budget, steps)
+def test_an_epochs_rates_are_the_values_of_its_steps(spec: rates.Schedule, budget: int, steps: int, lr: float) -> None:
+    horizon = Horizon.even(budget, steps)
     seen: list[float] = []
     for epoch in range(1, budget + 1):
-        rates = schedules.epoch_rates(spec, lr=lr, epoch=epoch, horizon=horizon)
-        assert rates.dtype == np.float64
-        assert len(rates) == steps
-        seen.extend(rates)
+        found = schedules.epoch_rates(spec, lr=lr, epoch=epoch, horizon=horizon)
+        assert found.dtype == np.float64
+        assert len(found) == steps
+        seen.extend(found)
     assert seen == [lr * schedules.value(spec, k, horizon=horizon) for k in range(budget * steps)]
-    if not isinstance(spec, specs.Constant) and spec.every == "epoch":
+    if not isinstance(spec, rates.Constant) and spec.every == "epoch":
         assert all(len(set(seen[k : k + steps])) == 1 for k in range(0, len(seen), steps))
 
 
@@ -177,10 +178,10 @@ def test_a_plateaus_scale_stops_at_min_lr_and_never_raises_a_rate(
     levels: list[float], scale: float, min_lr: float
 ) -> None:
     boundaries = tuple(float(k) for k in range(1, len(levels)))
-    spec = specs.PiecewiseConstant(unit="epochs", boundaries=boundaries, factors=tuple(levels))
+    spec = rates.PiecewiseConstant(unit="epochs", boundaries=boundaries, factors=tuple(levels))
     for epoch, level in enumerate(levels, start=1):
         (rate,) = schedules.epoch_rates(
-            spec, lr=1.0, epoch=epoch, horizon=Horizon(1, 1), scale=scale, min_lr=min_lr
+            spec, lr=1.0, epoch=epoch, horizon=Horizon.even(1, 1), scale=scale, min_lr=min_lr
         ).tolist()
         assert rate == (level if scale == 1 else max(level * scale, min(level, min_lr)))
         assert rate <= level
@@ -190,27 +191,27 @@ def test_a_plateaus_scale_stops_at_min_lr_and_never_raises_a_rate(
 
 
 def follow(
-    spec: specs.Plateau, val_losses: list[float], *, lr: float, schedule: specs.Schedule | None = None
+    spec: rates.Plateau, val_losses: list[float], *, lr: float, schedule: rates.Schedule | None = None
 ) -> tuple[list[float], list[float]]:
     """Return each epoch's rate and its logged rate, as the training loop asks for them."""
     state, used, logged = schedules.PlateauState(), [], []
     for epoch, val_loss in enumerate(val_losses, start=1):
-        rates = schedules.epoch_rates(
-            schedule or specs.Constant(),
+        found = schedules.epoch_rates(
+            schedule or rates.Constant(),
             lr=lr,
             epoch=epoch,
-            horizon=Horizon(len(val_losses), 2),
+            horizon=Horizon.even(len(val_losses), 2),
             scale=state.scale,
             min_lr=spec.min_lr,
         )
-        used.append(float(rates[-1]))
+        used.append(float(found[-1]))
         state, after = schedules.plateau_update(spec, state, val_loss=val_loss, lr=used[-1])
         logged.append(after)
     return used, logged
 
 
 def test_a_plateau_by_hand() -> None:
-    spec = specs.Plateau(factor=0.5, patience=2, min_delta=0.25, cooldown=1, min_lr=0.125)
+    spec = rates.Plateau(factor=0.5, patience=2, min_delta=0.25, cooldown=1, min_lr=0.125)
     val_losses = [4.0, 3.0, 2.75, 2.8, 2.8, 2.8, 2.8, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     used, logged = follow(spec, val_losses, lr=1.0)
     #       4    3  2.75: exactly min_delta better is no better
@@ -224,7 +225,7 @@ LOSSES = st.lists(
     max_size=30,
 )
 PLATEAUS = st.builds(
-    specs.Plateau,
+    rates.Plateau,
     reading=st.sampled_from(["overwritten", "effective"]),
     factor=st.sampled_from([0.1, 0.5, 0.31622776601683794]),
     patience=st.integers(0, 4),
@@ -236,9 +237,9 @@ PLATEAUS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(PLATEAUS, LOSSES)
-@example(specs.Plateau(factor=0.1, patience=1, cooldown=2, min_lr=1e-5), [1.0] * 20)
-@example(specs.Plateau(factor=0.1, patience=0), [0.5, 0.5001, 0.5, 0.4999, 0.4998])
-def test_the_effective_reading_trains_as_keras_does(spec: specs.Plateau, val_losses: list[float]) -> None:
+@example(rates.Plateau(factor=0.1, patience=1, cooldown=2, min_lr=1e-5), [1.0] * 20)
+@example(rates.Plateau(factor=0.1, patience=0), [0.5, 0.5001, 0.5, 0.4999, 0.4998])
+def test_the_effective_reading_trains_as_keras_does(spec: rates.Plateau, val_losses: list[float]) -> None:
     """Rates within rounding: Keras multiplies the rate by the factor time and again, here the factors come first."""
     spec = spec.model_copy(update={"reading": "effective"})
     used, after = keras_plateau.follow(spec, val_losses, lr=1e-3)
@@ -250,12 +251,12 @@ def test_the_effective_reading_trains_as_keras_does(spec: specs.Plateau, val_los
 @settings(max_examples=200, deadline=None)
 @given(PLATEAUS, LOSSES)
 def test_the_overwritten_reading_shows_in_the_log_and_nowhere_else(
-    spec: specs.Plateau, val_losses: list[float]
+    spec: rates.Plateau, val_losses: list[float]
 ) -> None:
     """The script's callbacks are [lr_reducer, lr_scheduler]: the second sets the rate anew at every epoch's begin."""
     spec = spec.model_copy(update={"reading": "overwritten"})
     boundaries, levels = (3.0, 6.0, 12.0, 20.0), (1.0, 1e-1, 1e-2, 1e-3, 0.5e-3)
-    schedule = specs.PiecewiseConstant(unit="epochs", boundaries=boundaries, factors=levels)
+    schedule = rates.PiecewiseConstant(unit="epochs", boundaries=boundaries, factors=levels)
 
     def rule(epoch: int) -> float:
         return 1e-3 * levels[sum(epoch >= boundary for boundary in boundaries)]
@@ -267,7 +268,7 @@ def test_the_overwritten_reading_shows_in_the_log_and_nowhere_else(
 
 
 @given(PLATEAUS, LOSSES)
-def test_a_plateaus_state_is_all_that_it_remembers(spec: specs.Plateau, val_losses: list[float]) -> None:
+def test_a_plateaus_state_is_all_that_it_remembers(spec: rates.Plateau, val_losses: list[float]) -> None:
     state, best = schedules.PlateauState(), math.inf
     for val_loss in val_losses:
         before = state
@@ -282,16 +283,16 @@ def test_a_plateaus_state_is_all_that_it_remembers(spec: specs.Plateau, val_loss
 
 
 def test_a_huge_first_loss_is_the_best_so_far() -> None:
-    state, _ = schedules.plateau_update(specs.Plateau(), schedules.PlateauState(), val_loss=1e300, lr=1.0)
+    state, _ = schedules.plateau_update(rates.Plateau(), schedules.PlateauState(), val_loss=1e300, lr=1.0)
     assert (state.best, state.wait) == (1e300, 0)
-    state, _ = schedules.plateau_update(specs.Plateau(), state, val_loss=1.0, lr=1.0)
+    state, _ = schedules.plateau_update(rates.Plateau(), state, val_loss=1.0, lr=1.0)
     assert (state.best, state.wait) == (1.0, 0)
 
 
 def test_the_logged_rate_is_the_one_in_the_history_of_a_real_fit() -> None:
     """The published callbacks on a model that cannot learn, so that the reducer has something to reduce."""
-    spec = specs.Plateau(reading="overwritten", factor=0.31622776601683794, patience=1, min_lr=0.5e-6)
-    schedule = specs.PiecewiseConstant(unit="epochs", boundaries=(3,), factors=(1.0, 0.1))
+    spec = rates.Plateau(reading="overwritten", factor=0.31622776601683794, patience=1, min_lr=0.5e-6)
+    schedule = rates.PiecewiseConstant(unit="epochs", boundaries=(3,), factors=(1.0, 0.1))
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1, trainable=False), keras.layers.Dense(1)])
     model.compile(loss="mse", optimizer=keras.optimizers.Adam(1e-8))
     x, y = np.ones((4, 2), dtype=np.float32), np.ones((4, 1), dtype=np.float32)

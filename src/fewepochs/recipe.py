@@ -1,38 +1,37 @@
 """A recipe is a value: everything that decides the outcome of a run, and nothing else.
 
 TOML comes in, overrides (`optimizer.lr=1e-3`) are laid over it, and a frozen, fully resolved `Recipe` comes out; its
-digest, SHA-256 over canonical JSON, names the experiment. Where and how fast a recipe runs (device, threads,
+digest, SHA-256 over canonical JSON of what differs from the defaults, names the experiment: a later version with
+more fields gives the same recipe the same name. Where and how fast a recipe runs (device, threads,
 paths) is not part of it; precision is. All problems of a recipe are reported at once, before torch is imported.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import json
-import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import Field, Strict, ValidationError
+from pydantic import Field, Strict, ValidationError, model_validator
 
-from fewepochs import specs
+from fewepochs import problems
 from fewepochs.errors import Problem, RecipeError
+from fewepochs.specs import base, inputs, networks, rates, updates
 
-FORMAT = 1
+FORMAT = 2
 """Version of the canonical form; a digest is comparable within one format."""
 
 LABELS = ("name", "summary", "targets", "hold")
 """Fields that say what a recipe is called and which questions are asked of it; outside the digest."""
 
 MAX_RECIPE_BYTES = 1 << 20
-MAX_PROBLEMS = 100
 MAX_DEPTH = 16
 _PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
 _TOO_DEEP = re.compile(rf"(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
@@ -44,29 +43,57 @@ STREAMS: tuple[Stream, ...] = get_args(Stream)
 Target = Annotated[float, Field(gt=0, le=1)]
 
 
-class Recipe(specs.Spec):
+class Recipe(base.Spec):
     """Everything that decides the outcome of a run.
 
     `targets` are validation accuracies asked after; a target counts as held once `hold` evaluations in a row
     reach it. They, `name` and `summary` are labels: they do not change what is computed, nor the digest.
+    `schedule` moves the learning rate, `momentum_schedule` the optimizer's momentum (Adam's beta_1),
+    `batch_schedule` the batch size. `clip_norm` is the largest norm that the whole gradient may have.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
     summary: Annotated[str, Field(max_length=500)] = ""
-    data: specs.DataSpec
-    augmentation: specs.Augmentation = specs.NoAugmentation()
-    network: specs.Network
-    optimizer: specs.Optimizer = specs.Adam()
-    regularisation: specs.Regularisation = specs.NoRegularisation()
-    schedule: specs.Schedule = specs.Constant()
-    plateau: specs.Plateau | None = None
-    batch_size: specs.PositiveInt = 64
-    precision: specs.Precision = "float32"
-    budget: specs.Budget
-    seed: specs.Seed = 0
-    seeds: specs.StreamSeeds = specs.StreamSeeds()
+    data: inputs.DataSpec
+    augmentation: inputs.Augmentation = inputs.NoAugmentation()
+    mixing: inputs.Mixing = inputs.NoMixing()
+    network: networks.Network
+    optimizer: updates.Optimizer = updates.Adam()
+    regularisation: updates.Regularisation = updates.NoRegularisation()
+    weight_decay: updates.WeightDecay = updates.NoWeightDecay()
+    clip_norm: base.Positive | None = None
+    averaging: updates.Averaging = updates.NoAveraging()
+    label_smoothing: base.Unit = 0.0
+    schedule: rates.Schedule = rates.Constant()
+    momentum_schedule: rates.Schedule = rates.Constant()
+    batch_schedule: rates.BatchSchedule = rates.Constant()
+    plateau: rates.Plateau | None = None
+    batch_size: base.PositiveInt = 64
+    precision: base.Precision = "float32"
+    budget: rates.Budget
+    seed: base.Seed = 0
+    seeds: base.StreamSeeds = base.StreamSeeds()
     targets: Annotated[tuple[Target, ...], Strict(False), Field(max_length=64)] = ()
-    hold: specs.PositiveInt = 3
+    hold: base.PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        decay, optimizer = self.weight_decay.kind, self.optimizer.kind
+        if optimizer == "adamw" and decay not in ("decoupled", "independent"):
+            raise ValueError("AdamW is Adam with a decoupled weight decay: give weight_decay.kind = 'decoupled'")
+        if optimizer == "adam" and decay in ("decoupled", "independent"):
+            raise ValueError(f"Adam with {decay} weight decay is AdamW: say optimizer.kind = 'adamw'")
+        if optimizer.startswith("schedule-free"):
+            if decay not in ("none", "decoupled"):
+                raise ValueError(f"Schedule-Free takes no {decay} weight decay: 'decoupled' or 'none'")
+            if self.averaging.kind != "none":
+                raise ValueError("Schedule-Free averages by itself: averaging must be of kind 'none'")
+        momentum_moves = self.momentum_schedule.kind != "constant" or _moves_momentum(self.schedule)
+        if momentum_moves and updates.momentum_of(self.optimizer) is None:
+            raise ValueError(f"the optimizer ({optimizer}) has no momentum that a schedule could move")
+        if self.momentum_schedule.kind != "constant" and _moves_momentum(self.schedule):
+            raise ValueError("both momentum_schedule and 1cycle's momentum move the momentum: give one of them")
+        return self
 
     def stream_seed(self, stream: Stream) -> int:
         """Return the seed of `stream`: its own where one is given, else the recipe's."""
@@ -75,12 +102,23 @@ class Recipe(specs.Spec):
 
 
 def canonical_json(recipe: Recipe) -> str:
-    """Return the recipe without its labels as JSON: sorted keys, no spaces, every default spelt out."""
-    content = recipe.model_dump(mode="json", exclude=set(LABELS), exclude_none=True)
+    """Return what decides the outcome as JSON: sorted keys, no spaces; what is as by default is left out."""
+    content = _telling(recipe)
     # Two ways to say the same seeds are one experiment.
     content["seeds"] = {stream: recipe.stream_seed(stream) for stream in STREAMS}
-    del content["seed"]
-    return json.dumps({"format": FORMAT, **content}, sort_keys=True, separators=(",", ":"))
+    told = {name: value for name, value in content.items() if name not in (*LABELS, "seed")}
+    return json.dumps({"format": FORMAT, **told}, sort_keys=True, separators=(",", ":"))
+
+
+def _telling(spec: base.Spec) -> dict[str, Any]:
+    """Return the fields that differ from their defaults, and the kind, which tells the parts apart."""
+    content: dict[str, Any] = {}
+    dumped = spec.model_dump(mode="json")
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if name == "kind" or value != field.default:
+            content[name] = _telling(value) if isinstance(value, base.Spec) else dumped[name]
+    return content
 
 
 def digest(recipe: Recipe) -> str:
@@ -98,18 +136,28 @@ def from_json(content: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(source, tuple(_problems(error, content))) from None
+        raise RecipeError(source, tuple(problems.explain(error, content, schema=_schema()))) from None
 
 
 def differences(before: Recipe, after: Recipe) -> tuple[str, ...]:
     """Return what differs between two experiments, a line a field (`optimizer.lr: 0.001 -> 0.01`), labels aside."""
-    old, new = (_flat(json.loads(canonical_json(recipe))) for recipe in (before, after))
+    old, new = (_resolved(recipe) for recipe in (before, after))
     fields = sorted(old.keys() | new.keys())
     return tuple(
-        f"{field}: {_shown(old.get(field))} -> {_shown(new.get(field))}"
+        f"{field}: {problems.shown(old.get(field))} -> {problems.shown(new.get(field))}"
         for field in fields
         if old.get(field) != new.get(field)
     )
+
+
+def _resolved(recipe: Recipe) -> dict[str, Any]:
+    fields = _flat(recipe.model_dump(mode="json", exclude={*LABELS, "seed", "seeds"}))
+    return {**fields, **{f"seeds.{stream}": recipe.stream_seed(stream) for stream in STREAMS}}
+
+
+def _moves_momentum(schedule: rates.Schedule) -> bool:
+    course = schedule.then if isinstance(schedule, rates.WarmUp) else schedule
+    return isinstance(course, rates.OneCycle) and course.momentum is not None
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -119,9 +167,14 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return fields
 
 
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return Recipe.model_json_schema()
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a recipe file, for editors."""
-    schema = Recipe.model_json_schema()
+    schema = _schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "fewepochs recipe"}
 
 
@@ -144,15 +197,15 @@ def parse(text: str, *, source: str, overrides: Sequence[str] = (), seed: int | 
         table = _toml(text)
     except ValueError as error:
         raise RecipeError(source, (Problem("(file)", f"not TOML: {error}"),)) from None
-    problems = [problem for override in overrides if (problem := _lay_over(table, override)) is not None]
+    found = [problem for override in overrides if (problem := _lay_over(table, override)) is not None]
     if seed is not None:
         table["seed"] = seed
     try:
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
-        problems.extend(_problems(error, table))
-    if problems:
-        raise RecipeError(source, tuple(problems))
+        found.extend(problems.explain(error, table, schema=_schema()))
+    if found:
+        raise RecipeError(source, tuple(found))
     return recipe
 
 
@@ -212,7 +265,7 @@ def _unknown(source: str) -> RecipeError:
         "neither a shipped recipe nor a file",
         value=repr(source),
         allowed=", ".join(names) + ", or the path of a TOML file",
-        suggestion=_nearest(source, names),
+        suggestion=problems.nearest(source, names),
     )
     return RecipeError(source, (problem,))
 
@@ -225,12 +278,12 @@ def _lay_over(table: dict[str, Any], override: str) -> Problem | None:
     field, equals, text = override.partition("=")
     path = [part.strip() for part in field.split(".")]
     if not equals or not all(path) or len(path) > MAX_DEPTH:
-        return Problem("--set", "not of the form field=value", value=_shown(override))
+        return Problem("--set", "not of the form field=value", value=problems.shown(override))
     here = table
     for part in path[:-1]:
         below = here.setdefault(part, {})
         if not isinstance(below, dict):
-            return Problem("--set", f"{part} is a value, not a table", value=_shown(override))
+            return Problem("--set", f"{part} is a value, not a table", value=problems.shown(override))
         here = below
     here[path[-1]] = _value(text.strip())
     return None
@@ -243,132 +296,3 @@ def _value(text: str) -> Any:
     except ValueError:
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text
-
-
-# --- problems in the user's words -------------------------------------------------------------------------------
-
-
-def _problems(error: ValidationError, table: Mapping[str, Any]) -> list[Problem]:
-    entries = error.errors(include_url=False)
-    # An array is also called too short when an item of it is wrong: that says the same twice.
-    inside = {loc[:n] for loc in (entry["loc"] for entry in entries) for n in range(len(loc))}
-    told = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inside]
-    problems = [_problem(dict(entry), table) for entry in told[:MAX_PROBLEMS]]
-    if len(told) > MAX_PROBLEMS:
-        problems.append(Problem("(file)", f"and {len(told) - MAX_PROBLEMS} problems more"))
-    return problems
-
-
-def _problem(entry: dict[str, Any], table: Mapping[str, Any]) -> Problem:
-    kind, context = entry["type"], entry.get("ctx", {})
-    path = _path(entry["loc"], table)
-    field = _dotted(path) or "recipe"
-    value = _shown(entry["input"])
-    if kind == "extra_forbidden":
-        allowed = _siblings(entry["loc"])
-        kind_of = _kind_of(path, table)
-        message = f"unknown field of kind '{kind_of}'" if kind_of else "unknown field"
-        return Problem(field, message, value, ", ".join(allowed) or None, _nearest(str(path[-1]), allowed))
-    if kind == "missing":
-        return Problem(field, "missing; the recipe must say it")
-    if kind in ("union_tag_invalid", "literal_error"):
-        allowed = _words(context.get("expected_tags") or context.get("expected", ""))
-        given = context.get("tag", entry["input"])
-        name = f"{field}.kind" if kind == "union_tag_invalid" else field
-        return Problem(name, "not a known choice", _shown(given), ", ".join(allowed), _nearest(str(given), allowed))
-    if kind == "union_tag_not_found":
-        return Problem(f"{field}.kind", "missing; the recipe must say it")
-    if kind == "tuple_type":
-        return Problem(field, "not an array", value, "[first, second, ...]")
-    if kind in ("model_attributes_type", "model_type", "dict_type"):
-        return Problem(field, "not a table", value, f"[{field}] with its fields, or {field} = {{ ... }}")
-    if kind == "value_error":
-        return Problem(field, str(context["error"]))
-    if kind == "string_pattern_mismatch":
-        return Problem(field, "not a name", value, "lower-case letters, digits, '.', '_' and '-', at most 80")
-    return Problem(field, entry["msg"][:1].lower() + entry["msg"][1:], value)
-
-
-def _path(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[int | str]:
-    """Drop what pydantic adds to a location: the tag of a union's member, which stands in no file."""
-    path: list[int | str] = []
-    here: Any = table
-    for part in loc:
-        if isinstance(here, Mapping) and part not in here and part == here.get("kind"):
-            continue
-        path.append(part)
-        try:
-            here = here[part]
-        except (KeyError, IndexError, TypeError):
-            here = None
-    return path
-
-
-def _kind_of(path: Sequence[int | str], table: Mapping[str, Any]) -> str | None:
-    """Return the kind of the part that the field `path` stands in, None where it has none."""
-    here: Any = table
-    for part in path[:-1]:
-        here = here[part]
-    kind = here.get("kind") if len(path) > 1 else None
-    return kind if isinstance(kind, str) else None
-
-
-def _siblings(loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Return the fields allowed where `loc` points, found by walking the JSON Schema."""
-    schema = _schema()
-    here: dict[str, Any] = schema
-    for part in loc[:-1]:
-        options = [_resolve(option, schema) for option in here.get("oneOf", here.get("anyOf", ()))]
-        tagged = [o for o in options if o.get("properties", {}).get("kind", {}).get("const") == part]
-        if tagged:
-            here = tagged[0]
-            continue
-        holder = next((o for o in [here, *options] if part in o.get("properties", {})), None)
-        if holder is None:
-            return ()
-        here = _resolve(holder["properties"][part], schema)
-    options = [_resolve(option, schema) for option in here.get("anyOf", ())]
-    properties: dict[str, Any] = here.get("properties") or next(
-        (o["properties"] for o in options if "properties" in o), {}
-    )
-    return tuple(properties)
-
-
-@functools.cache
-def _schema() -> dict[str, Any]:
-    return Recipe.model_json_schema()
-
-
-def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    reference = node.get("$ref")
-    if reference is None:
-        return node
-    found: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]]
-    return found
-
-
-def _dotted(path: Iterable[int | str]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # Python's limits on digits and on nesting
-        text = f"a very long {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _words(expected: str) -> tuple[str, ...]:
-    """Split pydantic's "'a', 'b' or 'c'" into its words."""
-    return tuple(word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",") if word.strip())
-
-
-def _nearest(word: str, allowed: Sequence[str]) -> str | None:
-    found = difflib.get_close_matches(word, allowed, n=1, cutoff=0.6)
-    return found[0] if found else None

@@ -1,8 +1,12 @@
-"""Learning-rate schedules: pure functions of the step, and the plateau rule with its state in view.
+"""Schedules: pure functions of the step, and the plateau rule with its state in view.
 
 A schedule maps a position in training to a factor; the rate is the optimizer's lr times the factor. Position is counted
-in steps done before the step, from 0; an epoch has `steps_per_epoch` steps. A schedule with `unit = "budget"` is
-stretched to the budget, one with `unit = "epochs"` is pinned to the epochs it names.
+in steps done before the step, from 0. A schedule with `unit = "budget"` is stretched to the budget, one with
+`unit = "epochs"` is pinned to the epochs it names. Formulas stand with the specs.
+
+Against torch 2.13 and Keras 3.15: cosine, polynomial, exponential, cosine restarts and 1cycle equal their classes
+stepped once a step, in closed form (torch's chainable forms differ in the last bits). Deviation: 1. torch's 1cycle
+divides by zero when the rise has fewer than two steps; here the peak is then the first step.
 
 The plateau rule is a function (state, val_loss) -> state, after Keras 3.15's ReduceLROnPlateau. Deviations: 1. the rate
 itself is kept in float64, where Keras rounds it to float32; comparisons round to float32, as Keras's do.
@@ -11,71 +15,223 @@ itself is kept in float64, where Keras rounds it to float32; comparisons round t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from fewepochs import specs
+from fewepochs.specs import rates
 
 Rates = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How long a run is: `budget_epochs` epochs of `steps_per_epoch` steps."""
+    """How long a run is: the steps of each epoch of the budget. After the budget every epoch is like its last.
 
-    budget_epochs: int
-    steps_per_epoch: int
+    `begin`: the step that positions are counted from; a warm-up moves it to its own end.
+    """
+
+    epoch_steps: tuple[int, ...]
+    begin: int = 0
+
+    @classmethod
+    def even(cls, budget_epochs: int, steps_per_epoch: int) -> Horizon:
+        """Return a horizon whose epochs all have `steps_per_epoch` steps."""
+        return cls((steps_per_epoch,) * budget_epochs)
+
+    @property
+    def steps(self) -> int:
+        """Steps from `begin` to the end of the budget."""
+        return self._firsts[-1] - self.begin
+
+    def first(self, epoch: int) -> int:
+        """Return the number of steps done before `epoch` (1-based)."""
+        beyond = max(0, epoch - 1 - len(self.epoch_steps))
+        return self._firsts[epoch - 1 - beyond] + beyond * self.epoch_steps[-1]
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch (1-based) of the step that follows `step` steps done."""
+        beyond = max(0, step - self._firsts[-1]) // self.epoch_steps[-1]
+        if step >= self._firsts[-1]:
+            return len(self.epoch_steps) + 1 + beyond
+        return bisect_right(self._firsts, step)
+
+    def position(self, step: int, *, unit: rates.TimeUnit) -> float:
+        """Return how far from `begin` the `step` is, in epochs or as a fraction of what the budget then leaves."""
+        epochs = self._epochs(step) - self._epochs(self.begin)
+        return epochs if unit == "epochs" else epochs / (len(self.epoch_steps) - self._epochs(self.begin))
+
+    def step_at(self, position: float, *, unit: rates.TimeUnit) -> int:
+        """Return the first step at or after `position`."""
+        origin = self._epochs(self.begin)
+        epochs = origin + (position if unit == "epochs" else position * (len(self.epoch_steps) - origin))
+        whole = math.floor(epochs)
+        steps = (epochs - whole) * self._steps_in(whole + 1)
+        nearest = round(steps)
+        # Rounding must not delay a boundary by a step: 0.29 * 100 epochs is 28.999999999999996.
+        close = math.isclose(steps, nearest, rel_tol=0, abs_tol=1e-12 * max(1.0, epochs) * self._steps_in(whole + 1))
+        return self.first(whole + 1) + (nearest if close else math.ceil(steps))
+
+    def _epochs(self, step: int) -> float:
+        epoch = self.epoch(step)
+        return epoch - 1 + (step - self.first(epoch)) / self._steps_in(epoch)
+
+    def _steps_in(self, epoch: int) -> int:
+        return self.epoch_steps[min(epoch, len(self.epoch_steps)) - 1]
+
+    @cached_property
+    def _firsts(self) -> tuple[int, ...]:
+        return tuple(accumulate(self.epoch_steps, initial=0))
 
 
-def value(spec: specs.Schedule, step: int, *, horizon: Horizon) -> float:
+def value(spec: rates.Schedule, step: int, *, horizon: Horizon) -> float:
     """Return the factor of the step that follows `step` steps done (0 for the very first)."""
     match spec:
-        case specs.Constant():
+        case rates.Constant():
             return 1.0
-        case specs.PiecewiseConstant():
+        case rates.PiecewiseConstant():
             step = _seen(step, every=spec.every, horizon=horizon)
-            done = sum(step >= _steps(b, unit=spec.unit, horizon=horizon) for b in spec.boundaries)
-            return spec.factors[done]
-        case specs.PiecewiseLinear():
-            return _linear(spec, _seen(step, every=spec.every, horizon=horizon), horizon=horizon)
+            return spec.factors[sum(step >= horizon.step_at(b, unit=spec.unit) for b in spec.boundaries)]
+        case rates.PiecewiseLinear():
+            position = _position(spec, step, horizon=horizon)
+            return float(np.interp(position, [p for p, _ in spec.points], [f for _, f in spec.points]))
+        case rates.Polynomial() | rates.Exponential() | rates.Cosine():
+            return _fall(spec, min(1.0, _position(spec, step, horizon=horizon) / spec.until))
+        case rates.CosineRestarts():
+            return _restarts(spec, _position(spec, step, horizon=horizon))
+        case rates.OneCycle():
+            ends = (spec.start, 1.0, spec.start, spec.end) if spec.three_phase else (spec.start, 1.0, spec.end)
+            return _one_cycle(spec, ends, step, horizon=horizon)
+        case rates.Trapezoid():
+            step = _seen(step, every=spec.every, horizon=horizon)
+            return _trapezoid(spec, min(1.0, horizon.position(step, unit="budget")))
+        case rates.WarmUp():
+            return _warm_up(spec, step, horizon=horizon)
         case _:
             assert_never(spec)
 
 
+def momentum(spec: rates.Schedule, step: int, *, horizon: Horizon) -> float | None:
+    """Return the momentum that `spec` asks for at the step that follows `step` steps done; None where it asks none."""
+    if isinstance(spec, rates.WarmUp):
+        after = replace(horizon, begin=horizon.step_at(spec.length, unit=spec.unit))
+        return momentum(spec.then, max(step, after.begin), horizon=after)
+    if not isinstance(spec, rates.OneCycle) or spec.momentum is None:
+        return None
+    low, high = spec.momentum
+    ends = (high, low, high, high) if spec.three_phase else (high, low, high)
+    return _one_cycle(spec, ends, step, horizon=horizon)
+
+
+def epoch_factors(spec: rates.Schedule, *, epoch: int, horizon: Horizon) -> Rates:
+    """Return the factors of all steps of `epoch` (1-based): float64 [steps]."""
+    first, after = horizon.first(epoch), horizon.first(epoch + 1)
+    return np.array([value(spec, step, horizon=horizon) for step in range(first, after)])
+
+
+def epoch_momenta(spec: rates.Schedule, *, own: float, epoch: int, horizon: Horizon) -> Rates:
+    """Return the momenta of all steps of `epoch`: the schedule's, or the optimizer's `own` where it asks none."""
+    first, after = horizon.first(epoch), horizon.first(epoch + 1)
+    asked = [momentum(spec, step, horizon=horizon) for step in range(first, after)]
+    return np.array([own if one is None else one for one in asked])
+
+
 def epoch_rates(
-    spec: specs.Schedule, *, lr: float, epoch: int, horizon: Horizon, scale: float = 1.0, min_lr: float = 0.0
+    spec: rates.Schedule, *, lr: float, epoch: int, horizon: Horizon, scale: float = 1.0, min_lr: float = 0.0
 ) -> Rates:
-    """Return the learning rates of all steps of `epoch` (1-based): float64 [steps_per_epoch].
+    """Return the learning rates of all steps of `epoch` (1-based): float64 [steps].
 
     `scale` is the plateau's reduction so far; it never pushes a rate below min(rate, min_lr).
     """
-    first = (epoch - 1) * horizon.steps_per_epoch
-    rates = np.array([lr * value(spec, first + k, horizon=horizon) for k in range(horizon.steps_per_epoch)])
-    return rates if scale == 1.0 else np.maximum(rates * scale, np.minimum(rates, min_lr))
+    found = lr * epoch_factors(spec, epoch=epoch, horizon=horizon)
+    return found if scale == 1.0 else np.maximum(found * scale, np.minimum(found, min_lr))
 
 
-def _seen(step: int, *, every: specs.Every, horizon: Horizon) -> int:
+def batch_sizes(spec: rates.BatchSchedule, *, batch_size: int, budget_epochs: int) -> tuple[int, ...]:
+    """Return the batch size of each epoch of the budget; a factor that gives a fraction rounds to the nearest."""
+    epochs = Horizon.even(budget_epochs, 1)
+    return tuple(max(1, round(batch_size * value(spec, k, horizon=epochs))) for k in range(budget_epochs))
+
+
+# --- shapes -------------------------------------------------------------------------------------------------------
+
+
+def _seen(step: int, *, every: rates.Every, horizon: Horizon) -> int:
     """Return the step whose value holds at `step`: its own, or that of its epoch's first step."""
-    return step if every == "step" else step - step % horizon.steps_per_epoch
+    return step if every == "step" else max(horizon.begin, horizon.first(horizon.epoch(step)))
 
 
-def _steps(position: float, *, unit: specs.TimeUnit, horizon: Horizon) -> int:
-    """Return the first step at or after `position`, in steps done."""
-    epochs = position * horizon.budget_epochs if unit == "budget" else position
-    steps = epochs * horizon.steps_per_epoch
-    nearest = round(steps)
-    # Rounding must not delay a boundary by a step: 0.29 * 100 epochs is 28.999999999999996.
-    return nearest if math.isclose(steps, nearest, rel_tol=1e-12) else math.ceil(steps)
+def _position(
+    spec: rates.PiecewiseLinear | rates.Polynomial | rates.Exponential | rates.Cosine | rates.CosineRestarts,
+    step: int,
+    *,
+    horizon: Horizon,
+) -> float:
+    return horizon.position(_seen(step, every=spec.every, horizon=horizon), unit=spec.unit)
 
 
-def _linear(spec: specs.PiecewiseLinear, step: int, *, horizon: Horizon) -> float:
-    position = step / horizon.steps_per_epoch
-    if spec.unit == "budget":
-        position /= horizon.budget_epochs
-    return float(np.interp(position, [p for p, _ in spec.points], [f for _, f in spec.points]))
+def _fall(spec: rates.Polynomial | rates.Exponential | rates.Cosine, p: float) -> float:
+    match spec:
+        case rates.Polynomial():
+            return spec.end + (1.0 - spec.end) * math.pow(1.0 - p, spec.power)
+        case rates.Exponential():
+            return math.pow(spec.end, p)
+        case rates.Cosine(wave="half"):
+            return spec.end + (1.0 - spec.end) * (1.0 + math.cos(math.pi * p)) / 2.0
+        case rates.Cosine():
+            # The cosine of a rounded pi/2 is 6e-17, not 0.
+            return spec.end + (1.0 - spec.end) * (math.cos(math.pi * p / 2.0) if p < 1.0 else 0.0)
+        case _:
+            assert_never(spec)
+
+
+def _restarts(spec: rates.CosineRestarts, position: float) -> float:
+    passed = position / spec.first
+    just = 1e-9  # a restart that rounding puts after its step still belongs to it
+    if spec.stretch == 1.0:
+        cycle = math.floor(passed + just)
+        inside = passed - cycle
+    else:
+        cycle = math.floor(math.log1p(passed * (spec.stretch - 1.0)) / math.log(spec.stretch) + just)
+        begin = (spec.stretch**cycle - 1.0) / (spec.stretch - 1.0)
+        inside = (passed - begin) / spec.stretch**cycle
+    height: float = spec.shrink**cycle * (1.0 + math.cos(math.pi * max(0.0, inside))) / 2.0
+    return spec.end + (1.0 - spec.end) * height
+
+
+def _one_cycle(spec: rates.OneCycle, ends: tuple[float, ...], step: int, *, horizon: Horizon) -> float:
+    """Return the value at `step` of a line through `ends`, the values at the begin and at the end of each phase."""
+    total = horizon.steps
+    peak = spec.rise * total - 1.0
+    turns = (0.0, peak, 2.0 * peak, total - 1.0) if spec.three_phase else (0.0, peak, total - 1.0)
+    here = min(float(step - horizon.begin), total - 1.0)
+    phase = next((k for k in range(len(turns) - 2) if here <= turns[k + 1]), len(turns) - 2)
+    begin, end = max(0.0, turns[phase]), turns[phase + 1]
+    p = (here - begin) / (end - begin) if end > begin else 1.0
+    if spec.anneal == "cosine":
+        p = (1.0 - math.cos(math.pi * p)) / 2.0
+    return ends[phase] + (ends[phase + 1] - ends[phase]) * p
+
+
+def _trapezoid(spec: rates.Trapezoid, position: float) -> float:
+    if position < spec.rise:
+        return spec.start + (1.0 - spec.start) * position / spec.rise
+    if position <= spec.fall or spec.fall == 1.0:
+        return 1.0
+    return 1.0 + (spec.end - 1.0) * (position - spec.fall) / (1.0 - spec.fall)
+
+
+def _warm_up(spec: rates.WarmUp, step: int, *, horizon: Horizon) -> float:
+    after = replace(horizon, begin=horizon.step_at(spec.length, unit=spec.unit))
+    if step >= after.begin:
+        return value(spec.then, step, horizon=after)
+    share = (step - horizon.begin) / (after.begin - horizon.begin)
+    return value(spec.then, after.begin, horizon=after) * (spec.start + (1.0 - spec.start) * share)
 
 
 # --- plateau ----------------------------------------------------------------------------------------------------
@@ -92,7 +248,7 @@ class PlateauState:
 
 
 def plateau_update(
-    spec: specs.Plateau, state: PlateauState, *, val_loss: float, lr: float
+    spec: rates.Plateau, state: PlateauState, *, val_loss: float, lr: float
 ) -> tuple[PlateauState, float]:
     """Return the state after an epoch and the rate that then stands in the optimizer.
 

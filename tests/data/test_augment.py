@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.data import augment
+from fewepochs.specs import inputs
 from oracles import augmentation
 
 # Interpolation weights are rounded to float32 before use, scipy's are not: one part in 2^24 of a pixel range of 1.
@@ -71,7 +72,7 @@ def test_a_whole_shift_moves_pixels_without_changing_them() -> None:
 
 
 def test_draws_cover_the_range_evenly_and_flip_half() -> None:
-    spec = specs.ShiftFlip(shift=0.1)
+    spec = inputs.ShiftFlip(shift=0.1)
     draws = augment.draw(spec, seed=0, epoch=1, images=20_000, height=32, width=16)
     assert draws is not None
     flips = draws.step.numpy() < 0
@@ -87,7 +88,7 @@ def test_draws_cover_the_range_evenly_and_flip_half() -> None:
 
 def test_draws_are_named_by_seed_and_epoch() -> None:
     def draw(seed: int, epoch: int) -> augment.Draws:
-        made = augment.draw(specs.ShiftFlip(), seed=seed, epoch=epoch, images=50, height=32, width=32)
+        made = augment.draw(inputs.ShiftFlip(), seed=seed, epoch=epoch, images=50, height=32, width=32)
         assert made is not None
         return made
 
@@ -97,14 +98,14 @@ def test_draws_are_named_by_seed_and_epoch() -> None:
 
 
 def test_no_flip_and_no_augmentation_are_off() -> None:
-    draws = augment.draw(specs.ShiftFlip(flip=False), seed=0, epoch=1, images=500, height=32, width=32)
+    draws = augment.draw(inputs.ShiftFlip(flip=False), seed=0, epoch=1, images=500, height=32, width=32)
     assert draws is not None
     assert (draws.step == 1).all()
-    assert augment.draw(specs.NoAugmentation(), seed=0, epoch=1, images=5, height=32, width=32) is None
+    assert augment.draw(inputs.NoAugmentation(), seed=0, epoch=1, images=5, height=32, width=32) is None
 
 
 def test_shift_zero_without_flip_is_the_identity() -> None:
     x = torch.from_numpy(images(3))
-    draws = augment.draw(specs.ShiftFlip(shift=0.0, flip=False), seed=0, epoch=1, images=3, height=32, width=32)
+    draws = augment.draw(inputs.ShiftFlip(shift=0.0, flip=False), seed=0, epoch=1, images=3, height=32, width=32)
     assert draws is not None
     assert torch.equal(augment.shift_flip(x, draws), x)

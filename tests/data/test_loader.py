@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fewepochs import errors, seeds, specs
+from fewepochs import errors, seeds
 from fewepochs.data import loader, sources
+from fewepochs.specs import inputs
 
 
 def dataset(*, train: int = 40, test: int = 10, white: int = 255) -> sources.DataSet:
@@ -30,14 +31,14 @@ def dataset(*, train: int = 40, test: int = 10, white: int = 255) -> sources.Dat
 
 def test_mean_image_is_subtracted_as_published() -> None:
     made = dataset()
-    data = loader.prepare(made, spec=specs.DataSpec(kind="npz"))
+    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz"))
     expected = made.test.pixels / 255 - (made.train.pixels / 255).mean(axis=0)
     np.testing.assert_allclose(data.normalise(data.validation.pixels).numpy(), expected, rtol=0, atol=1e-6)
 
 
 def test_per_channel_standardisation_gives_mean_zero_and_deviation_one() -> None:
     made = dataset(white=16)
-    data = loader.prepare(made, spec=specs.DataSpec(kind="npz", normalise="per-channel"))
+    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz", normalise="per-channel"))
     x = data.normalise(data.train.pixels, dtype=torch.float64)
     np.testing.assert_allclose(x.mean((0, 1, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(x.std((0, 1, 2), unbiased=False), 1, atol=1e-6)
@@ -45,20 +46,20 @@ def test_per_channel_standardisation_gives_mean_zero_and_deviation_one() -> None
 
 def test_no_normalisation_is_pixel_over_white() -> None:
     made = dataset(white=16)
-    data = loader.prepare(made, spec=specs.DataSpec(kind="npz", normalise="none"))
+    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz", normalise="none"))
     np.testing.assert_array_equal(data.normalise(data.train.pixels), made.train.pixels.astype(np.float32) / 16)
 
 
 def test_a_constant_channel_is_not_divided_by_zero() -> None:
     made = dataset()
     made.train.pixels[..., 1] = 7
-    data = loader.prepare(made, spec=specs.DataSpec(kind="npz", normalise="per-channel"))
+    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz", normalise="per-channel"))
     assert data.normalise(data.train.pixels).isfinite().all()
 
 
 def test_held_out_images_are_the_same_for_every_run_and_never_trained_on() -> None:
     made = dataset()
-    spec = specs.DataSpec(kind="npz", validation=specs.HeldOut(images=12))
+    spec = inputs.DataSpec(kind="npz", validation=inputs.HeldOut(images=12))
     first, second = loader.prepare(made, spec=spec), loader.prepare(made, spec=spec)
     assert torch.equal(first.validation.pixels, second.validation.pixels)
     rows = {image.numpy().tobytes() for image in first.train.pixels}
@@ -67,13 +68,13 @@ def test_held_out_images_are_the_same_for_every_run_and_never_trained_on() -> No
     assert not rows & held_out
     assert first.test is not None
     np.testing.assert_array_equal(first.test.pixels, made.test.pixels)
-    other = loader.prepare(made, spec=specs.DataSpec(kind="npz", validation=specs.HeldOut(images=12, split_seed=1)))
+    other = loader.prepare(made, spec=inputs.DataSpec(kind="npz", validation=inputs.HeldOut(images=12, split_seed=1)))
     assert not torch.equal(first.validation.pixels, other.validation.pixels)
 
 
 def test_statistics_never_see_held_out_images() -> None:
     made = dataset()
-    spec = specs.DataSpec(kind="npz", validation=specs.HeldOut(images=12))
+    spec = inputs.DataSpec(kind="npz", validation=inputs.HeldOut(images=12))
     data = loader.prepare(made, spec=spec)
     expected = data.train.pixels.double().mean(0) / 255
     assert data.mean is not None
@@ -82,24 +83,24 @@ def test_statistics_never_see_held_out_images() -> None:
 
 def test_test_images_as_validation_leave_no_other_test_part() -> None:
     made = dataset()
-    data = loader.prepare(made, spec=specs.DataSpec(kind="npz"))
+    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz"))
     assert data.test is None
     np.testing.assert_array_equal(data.validation.pixels, made.test.pixels)
 
 
 @pytest.mark.parametrize("images", [40, 41])
 def test_holding_out_everything_is_refused(images: int) -> None:
-    spec = specs.DataSpec(kind="npz", validation=specs.HeldOut(images=images))
+    spec = inputs.DataSpec(kind="npz", validation=inputs.HeldOut(images=images))
     with pytest.raises(errors.RecipeError, match=r"data\.validation\.images.*allowed: 1 to 39"):
         loader.prepare(dataset(), spec=spec)
 
 
 def test_an_epochs_order_is_a_permutation_named_by_seed_and_epoch() -> None:
-    data = loader.prepare(dataset(), spec=specs.DataSpec(kind="npz"))
+    data = loader.prepare(dataset(), spec=inputs.DataSpec(kind="npz"))
 
     def order(seed: int, epoch: int) -> list[int]:
         plan = loader.plan_epoch(
-            data, augmentation=specs.NoAugmentation(), order_seed=seed, augmentation_seed=9, epoch=epoch
+            data, augmentation=inputs.NoAugmentation(), order_seed=seed, augmentation_seed=9, epoch=epoch
         )
         found: list[int] = plan.order.tolist()
         return found

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.nets import kernels, layers, resnet
+from fewepochs.specs import networks
 
 pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here")
 
@@ -133,8 +134,8 @@ def test_bfloat16_is_rounded_to_nearest_even(shift: float) -> None:
     assert torch.equal(ours, (x.float() + shift).bfloat16())
 
 
-@pytest.mark.parametrize("spec", [specs.ResNetV2(depth=11), specs.ResNetV1(depth=8)])
-def test_a_network_on_the_kernel_follows_one_on_torch(spec: specs.Network) -> None:
+@pytest.mark.parametrize("spec", [networks.ResNetV2(depth=11), networks.ResNetV1(depth=8)])
+def test_a_network_on_the_kernel_follows_one_on_torch(spec: networks.Network) -> None:
     image = resnet.ImageShape(16, 16, 3)
     nets = [
         resnet.build(spec, image=image, classes=10, init_seed=0, dropout_seed=0, fused=on).train()

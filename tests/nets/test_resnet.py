@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from fewepochs import errors, seeds, specs
+from fewepochs import errors, seeds
 from fewepochs.nets import layers, resnet
+from fewepochs.specs import networks
 from fewepochs.train import weights as flat
 from oracles import keras_resnet
 
 IMAGE = resnet.ImageShape(32, 32, 3)
 GOLDEN = json.loads((Path(__file__).parent.parent / "goldens" / "keras_parameter_counts.json").read_text())
-SPECS = {"resnet-v1": specs.ResNetV1, "resnet-v2": specs.ResNetV2}
+SPECS = {"resnet-v1": networks.ResNetV1, "resnet-v2": networks.ResNetV2}
 COUNTS = [
     (kind, int(depth), count)
     for kind, counts in GOLDEN["trainable_parameters"].items()
@@ -26,11 +27,11 @@ COUNTS = [
 ]
 
 
-def network(spec: specs.Network, *, image: resnet.ImageShape = IMAGE, seed: int = 0) -> resnet.ResNet:
+def network(spec: networks.Network, *, image: resnet.ImageShape = IMAGE, seed: int = 0) -> resnet.ResNet:
     return resnet.build(spec, image=image, classes=10, init_seed=seed, dropout_seed=0)
 
 
-def parameters(spec: specs.Network) -> int:
+def parameters(spec: networks.Network) -> int:
     built = resnet.build(spec, image=IMAGE, classes=10, init_seed=0, dropout_seed=0, device="meta")
     return sum(p.numel() for p in built.parameters())
 
@@ -46,14 +47,14 @@ def test_parameters_are_as_many_as_keras_builds(kind: str, depth: int, count: in
 
 
 def test_resnet56v2_has_the_published_1663338_parameters() -> None:
-    assert parameters(specs.ResNetV2(depth=56)) == 1_663_338
+    assert parameters(networks.ResNetV2(depth=56)) == 1_663_338
 
 
 @pytest.mark.parametrize(
     ("spec", "build"),
-    [(specs.ResNetV1(depth=20), keras_resnet.build_v1), (specs.ResNetV2(depth=20), keras_resnet.build_v2)],
+    [(networks.ResNetV1(depth=20), keras_resnet.build_v1), (networks.ResNetV2(depth=20), keras_resnet.build_v2)],
 )
-def test_outputs_and_statistics_equal_keras(spec: specs.Network, build: Any) -> None:
+def test_outputs_and_statistics_equal_keras(spec: networks.Network, build: Any) -> None:
     """Inference before, ten training passes, inference after: the passes move BN's statistics on both sides."""
     ours, theirs = network(spec), build(20)
     statistics = flat.MovingStatistics(ours, dtype=torch.float32)
@@ -105,27 +106,27 @@ def test_he_normal_has_keras_spread_and_bounds() -> None:
 
 
 def test_initial_weights_are_named_by_seed_and_parameter() -> None:
-    spec = specs.ResNetV2(depth=11)
+    spec = networks.ResNetV2(depth=11)
     first, same, other = network(spec), network(spec), network(spec, seed=1)
     named = dict(same.named_parameters())
     assert all(torch.equal(p, named[name]) for name, p in first.named_parameters())
     assert not torch.equal(first.stem.weight, other.stem.weight)
     # A layer's draws do not depend on what else the network has.
-    deeper = dict(network(specs.ResNetV2(depth=20)).named_parameters())
+    deeper = dict(network(networks.ResNetV2(depth=20)).named_parameters())
     assert torch.equal(named["units.0.conv1.weight"], deeper["units.0.conv1.weight"])
 
 
 @pytest.mark.parametrize(
     "spec",
     [
-        specs.ResNetV2(units=(1, 2), filters=(8, 12), bottleneck=(4, 6), shortcut_kernels=(3, 5)),
-        specs.ResNetV1(units=(2, 1, 1, 1), filters=(8, 8, 16, 24), conv_bias=False),
-        specs.ResNetV2(depth=11, activation="silu", stem=specs.Stem(filters=8, kernel=5, stride=2), dropout=0.5),
-        specs.ResNetV1(depth=8, activation="gelu"),
-        specs.ResNetV2(depth=11, activation="elu"),
+        networks.ResNetV2(units=(1, 2), filters=(8, 12), bottleneck=(4, 6), shortcut_kernels=(3, 5)),
+        networks.ResNetV1(units=(2, 1, 1, 1), filters=(8, 8, 16, 24), conv_bias=False),
+        networks.ResNetV2(depth=11, activation="silu", stem=networks.Stem(filters=8, kernel=5, stride=2), dropout=0.5),
+        networks.ResNetV1(depth=8, activation="gelu"),
+        networks.ResNetV2(depth=11, activation="elu"),
     ],
 )
-def test_free_shapes_train_and_evaluate(spec: specs.Network) -> None:
+def test_free_shapes_train_and_evaluate(spec: networks.Network) -> None:
     net = network(spec)
     x = images(4).permute(0, 3, 1, 2)
     logits = net.train()(x)
@@ -138,7 +139,7 @@ def test_free_shapes_train_and_evaluate(spec: specs.Network) -> None:
 
 def test_images_too_small_for_the_stages_are_refused_with_the_way_out() -> None:
     with pytest.raises(errors.RecipeError, match=r"network\.filters: 5 stages halve the image 4 times.*fewer stages"):
-        network(specs.ResNetV1(units=(1,) * 5, filters=(8,) * 5), image=resnet.ImageShape(8, 8, 1))
+        network(networks.ResNetV1(units=(1,) * 5, filters=(8,) * 5), image=resnet.ImageShape(8, 8, 1))
 
 
 def test_dropout_is_a_function_of_key_and_step() -> None:

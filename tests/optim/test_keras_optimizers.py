@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.optim import build
+from fewepochs.specs import updates
 
 STEPS, SIZE = 50, 40
-SPECS = [specs.Adam(), specs.Adam(lr=0.03, beta_1=0.5, beta_2=0.9, epsilon=1e-3)]
+SPECS = [updates.Adam(), updates.Adam(lr=0.03, beta_1=0.5, beta_2=0.9, epsilon=1e-3)]
 
 
 def gradients(steps: int = STEPS) -> Tensor:
@@ -30,7 +31,7 @@ def rates(lr: float) -> Tensor:
     return torch.linspace(lr, lr / 10, STEPS, dtype=torch.float64)
 
 
-def run(spec: specs.Adam, *, dtype: torch.dtype = torch.float64, live: Tensor | None = None) -> Tensor:
+def run(spec: updates.Adam, *, dtype: torch.dtype = torch.float64, live: Tensor | None = None) -> Tensor:
     weights = start().to(dtype)
     optimizer = build.build(spec, weights=weights)
     alive = torch.ones(STEPS, dtype=torch.float64) if live is None else live
@@ -40,7 +41,7 @@ def run(spec: specs.Adam, *, dtype: torch.dtype = torch.float64, live: Tensor | 
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_weights_follow_keras_to_the_last_digits(spec: specs.Adam) -> None:
+def test_weights_follow_keras_to_the_last_digits(spec: updates.Adam) -> None:
     keras.config.set_floatx("float64")
     try:
         variable = keras.Variable(start().numpy(), dtype="float64")
@@ -71,12 +72,12 @@ def test_torchs_adam_is_another_rule() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_the_same_gradients_give_the_same_bits(spec: specs.Adam) -> None:
+def test_the_same_gradients_give_the_same_bits(spec: updates.Adam) -> None:
     assert torch.equal(run(spec, dtype=torch.float32), run(spec, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_resumed_optimizer_repeats_every_bit(spec: specs.Adam) -> None:
+def test_a_resumed_optimizer_repeats_every_bit(spec: updates.Adam) -> None:
     weights = start()
     first = build.build(spec, weights=weights)
     steps = list(zip(gradients(), rates(spec.lr), strict=True))
@@ -92,7 +93,7 @@ def test_a_resumed_optimizer_repeats_every_bit(spec: specs.Adam) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_gradients_are_left_alone(spec: specs.Adam) -> None:
+def test_gradients_are_left_alone(spec: updates.Adam) -> None:
     weights, gradient = start(), gradients()[0]
     before = gradient.clone()
     build.build(spec, weights=weights).update(
@@ -102,7 +103,7 @@ def test_gradients_are_left_alone(spec: specs.Adam) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_frozen_step_changes_no_bit_of_weights_or_state(spec: specs.Adam) -> None:
+def test_a_frozen_step_changes_no_bit_of_weights_or_state(spec: updates.Adam) -> None:
     weights = start().float()
     optimizer = build.build(spec, weights=weights)
     lr, on = torch.tensor(0.1, dtype=torch.float64), torch.tensor(1.0, dtype=torch.float64)
@@ -131,8 +132,8 @@ def test_steps_frozen_in_between_do_not_count() -> None:
     assert torch.equal(run(spec, live=live), weights)
 
 
-@pytest.mark.parametrize("spec", [specs.Adam(lr=0.05), specs.Adam(lr=0.05, beta_1=0.5, beta_2=0.9)])
-def test_a_convex_problem_is_solved(spec: specs.Adam) -> None:
+@pytest.mark.parametrize("spec", [updates.Adam(lr=0.05), updates.Adam(lr=0.05, beta_1=0.5, beta_2=0.9)])
+def test_a_convex_problem_is_solved(spec: updates.Adam) -> None:
     goal, weights = torch.linspace(-1, 1, SIZE, dtype=torch.float64), start()
     optimizer = build.build(spec, weights=weights)
     on = torch.tensor(1.0, dtype=torch.float64)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fewepochs import specs
+from fewepochs.specs import rates
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Model:
     metrics: list[Any] = field(default_factory=list)
 
 
-def reducer(spec: specs.Plateau) -> Any:
+def reducer(spec: rates.Plateau) -> Any:
     """Return Keras's ReduceLROnPlateau with the settings of `spec`."""
     return keras.callbacks.ReduceLROnPlateau(
         monitor="val_loss",
@@ -39,7 +39,7 @@ def reducer(spec: specs.Plateau) -> Any:
 
 
 def follow(
-    spec: specs.Plateau, val_losses: Sequence[float], *, lr: float, schedule: Callable[[int], float] | None = None
+    spec: rates.Plateau, val_losses: Sequence[float], *, lr: float, schedule: Callable[[int], float] | None = None
 ) -> tuple[list[float], list[float]]:
     """Return the rate that each epoch trained with, and the one that stood in the optimizer after its callbacks.
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewepochs import recipe as recipes
-from fewepochs import schedules, specs
+from fewepochs import schedules
 from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.specs import rates
 from fewepochs.stats import target as rules
 
 Rates = tuple[float, float]
@@ -265,8 +266,8 @@ def test_first_may_be_pinned_where_held_is_not() -> None:
     assert (held.epoch, held.pinned) == (4, False)
 
 
-def scheduled(spec: specs.Schedule, *, epochs: int, steps: int) -> tuple[EpochRecord, ...]:
-    horizon = schedules.Horizon(epochs, steps)
+def scheduled(spec: rates.Schedule, *, epochs: int, steps: int) -> tuple[EpochRecord, ...]:
+    horizon = schedules.Horizon.even(epochs, steps)
     rates = [schedules.epoch_rates(spec, lr=1e-2, epoch=e, horizon=horizon) for e in range(1, epochs + 1)]
     return curve([0.5] * epochs, [(float(r[0]), float(r[-1])) for r in rates])
 
@@ -279,14 +280,14 @@ def test_the_published_schedule_drops_after_81_121_161_and_181_epochs() -> None:
 @pytest.mark.parametrize("every", ["step", "epoch"])
 @pytest.mark.parametrize("steps", [1, 2, 36])
 @pytest.mark.parametrize("epochs", [3, 5, 20, 200])
-def test_a_line_to_zero_never_drops(epochs: int, steps: int, every: specs.Every) -> None:
-    spec = specs.PiecewiseLinear(every=every, points=((0, 1), (1, 0)))
+def test_a_line_to_zero_never_drops(epochs: int, steps: int, every: rates.Every) -> None:
+    spec = rates.PiecewiseLinear(every=every, points=((0, 1), (1, 0)))
     assert rules.drops(scheduled(spec, epochs=epochs, steps=steps)) == ()
 
 
 @given(st.integers(3, 40), st.integers(1, 5), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["step", "epoch"]))
-def test_no_straight_line_drops(epochs: int, steps: int, start: float, end: float, every: specs.Every) -> None:
-    spec = specs.PiecewiseLinear(every=every, points=((0, start), (1, end)))
+def test_no_straight_line_drops(epochs: int, steps: int, start: float, end: float, every: rates.Every) -> None:
+    spec = rates.PiecewiseLinear(every=every, points=((0, start), (1, end)))
     assert rules.drops(scheduled(spec, epochs=epochs, steps=steps)) == ()
 
 
@@ -294,5 +295,5 @@ def test_no_straight_line_drops(epochs: int, steps: int, start: float, end: floa
 def test_a_drop_at_any_step_is_found_in_the_epoch_that_has_it(epochs: int) -> None:
     steps = 8
     for step in range(steps, (epochs - 1) * steps):
-        spec = specs.PiecewiseConstant(unit="epochs", every="step", boundaries=(step / steps,), factors=(1.0, 0.1))
+        spec = rates.PiecewiseConstant(unit="epochs", every="step", boundaries=(step / steps,), factors=(1.0, 0.1))
         assert rules.drops(scheduled(spec, epochs=epochs, steps=steps)) == (step // steps,)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.data import loader
 from fewepochs.nets import resnet
+from fewepochs.specs import base, networks, updates
 from fewepochs.train import step as steps
 from oracles import keras_resnet
 
@@ -58,7 +59,7 @@ def batches() -> Batches:
     return Batches((127.0 * (patterns[labels] + noise)).astype(np.uint8), labels)
 
 
-def program(network: resnet.ResNet, batches: Batches, *, precision: specs.Precision) -> steps.TrainingStep:
+def program(network: resnet.ResNet, batches: Batches, *, precision: base.Precision) -> steps.TrainingStep:
     part = loader.Part(torch.from_numpy(batches.pixels), torch.from_numpy(batches.labels))
     data = loader.DeviceData(
         train=part, validation=part, test=None, classes=10, white=255, mean=None, std=None, digest="-"
@@ -66,13 +67,13 @@ def program(network: resnet.ResNet, batches: Batches, *, precision: specs.Precis
     made = steps.TrainingStep(
         network,
         data=data,
-        optimizer=specs.Adam(lr=LR),
-        regularisation=specs.L2(strength=L2),
+        rules=steps.Rules(optimizer=updates.Adam(lr=LR), regularisation=updates.L2(strength=L2)),
         batch_size=BATCH,
         precision=precision,
     )
     order = torch.arange(len(part))
-    made.begin_epoch(loader.EpochPlan(order, None), rates=torch.full((STEPS,), LR, dtype=torch.float64))
+    controls = torch.tensor([[LR], [0.9], [0.0]], dtype=torch.float64).expand(3, STEPS)
+    made.begin_epoch(loader.EpochPlan(order, None), controls=controls)
     return made
 
 
@@ -108,7 +109,7 @@ class Followed:
 
 def follow(depth: int, precision: Literal["float64", "float32"], batches: Batches) -> Followed:
     image = resnet.ImageShape(32, 32, 3)
-    network = resnet.build(specs.ResNetV2(depth=depth), image=image, classes=10, init_seed=0, dropout_seed=0)
+    network = resnet.build(networks.ResNetV2(depth=depth), image=image, classes=10, init_seed=0, dropout_seed=0)
     made = program(network, batches, precision=precision)
     with keras_in(precision):
         model = keras_resnet.build_v2(depth, l2=L2)

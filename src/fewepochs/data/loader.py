@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.data import augment, sources
 from fewepochs.errors import Problem, RecipeError
+from fewepochs.specs import inputs
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class EpochPlan:
     draws: augment.Draws | None
 
 
-def prepare(dataset: sources.DataSet, *, spec: specs.DataSpec, device: torch.device | str = "cpu") -> DeviceData:
+def prepare(dataset: sources.DataSet, *, spec: inputs.DataSpec, device: torch.device | str = "cpu") -> DeviceData:
     """Split `dataset` as `spec.validation` says and put it on `device`.
 
     Raises RecipeError where the held-out part would leave nothing to train on.
@@ -93,27 +94,23 @@ def prepare(dataset: sources.DataSet, *, spec: specs.DataSpec, device: torch.dev
 
 
 def plan_epoch(
-    data: DeviceData, *, augmentation: specs.Augmentation, order_seed: int, augmentation_seed: int, epoch: int
+    data: DeviceData, *, augmentation: inputs.Augmentation, order_seed: int, augmentation_seed: int, epoch: int
 ) -> EpochPlan:
     """Return the order and the draws of `epoch` (1-based), on the device of `data`."""
     device = data.train.labels.device
     order = seeds.permutation(seeds.derive(order_seed, "order", epoch), len(data.train))
     height, width, _ = data.image
-    draws = augment.draw(
-        augmentation, seed=augmentation_seed, epoch=epoch, images=len(data.train), height=height, width=width
-    )
-    if draws is not None:
-        draws = augment.Draws(draws.start.to(device), draws.weight.to(device), draws.step.to(device))
-    return EpochPlan(torch.from_numpy(order).to(device), draws)
+    draws = augment.draw(augmentation, seed=augmentation_seed, epoch=epoch, order=order, height=height, width=width)
+    return EpochPlan(torch.from_numpy(order).to(device), None if draws is None else draws.to(device))
 
 
 def _split(
-    dataset: sources.DataSet, *, spec: specs.DataSpec
+    dataset: sources.DataSet, *, spec: inputs.DataSpec
 ) -> tuple[sources.Images, sources.Images, sources.Images | None]:
     match spec.validation:
-        case specs.TestImages():
+        case inputs.TestImages():
             return dataset.train, dataset.test, None
-        case specs.HeldOut(images=images, split_seed=split_seed):
+        case inputs.HeldOut(images=images, split_seed=split_seed):
             total = len(dataset.train.labels)
             if images >= total:
                 problem = Problem(
@@ -132,7 +129,7 @@ def _take(images: sources.Images, index: npt.NDArray[np.int64]) -> sources.Image
 
 
 def _statistics(
-    pixels: npt.NDArray[np.uint8], *, spec: specs.DataSpec, white: int
+    pixels: npt.NDArray[np.uint8], *, spec: inputs.DataSpec, white: int
 ) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
     """Return mean and standard deviation of pixel/white; sums are exact integers, so no order of adding matters."""
     match spec.normalise:

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.nets import kernels
+from fewepochs.specs import networks
 
 BN_MOMENTUM = 0.99
 BN_EPSILON = 1e-3
@@ -70,7 +71,7 @@ class BatchNorm(nn.Module):
     moving_mean: Tensor
     moving_variance: Tensor
 
-    def __init__(self, channels: int, *, pixels: int, activation: specs.Activation | None, fused: bool) -> None:
+    def __init__(self, channels: int, *, pixels: int, activation: networks.Activation | None, fused: bool) -> None:
         super().__init__()
         self.pixels = pixels
         self.activation = activation
@@ -153,7 +154,7 @@ def hash_uniform(z: Tensor) -> Tensor:
     return ((mix(z) >> 40) & ((1 << 24) - 1)).to(torch.float32) * 2.0**-24
 
 
-def activate(x: Tensor, *, activation: specs.Activation) -> Tensor:
+def activate(x: Tensor, *, activation: networks.Activation) -> Tensor:
     """Apply the activation as Keras defines it; `x` is overwritten where that is possible.
 
     `x` must be what no backward pass needs: a batch normalisation's output, or a sum.

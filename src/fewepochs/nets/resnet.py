@@ -20,9 +20,10 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from fewepochs import seeds, specs
+from fewepochs import seeds
 from fewepochs.errors import Problem, RecipeError
 from fewepochs.nets.layers import BatchNorm, Conv, Dense, Dropout, activate, initialise
+from fewepochs.specs import networks
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ImageShape:
 class _Style:
     """What all layers of a network have in common."""
 
-    activation: specs.Activation
+    activation: networks.Activation
     conv_bias: bool
     fused: bool
 
@@ -111,7 +112,9 @@ class _UnitV2(nn.Module):
 class ResNet(nn.Module):
     """A ResNet of either generation: images [N, C, H, W] -> logits [N, classes]. Made by `build`."""
 
-    def __init__(self, spec: specs.Network, *, image: ImageShape, classes: int, dropout_seed: int, fused: bool) -> None:
+    def __init__(
+        self, spec: networks.Network, *, image: ImageShape, classes: int, dropout_seed: int, fused: bool
+    ) -> None:
         super().__init__()
         style = _Style(activation=spec.activation, conv_bias=spec.conv_bias, fused=fused)
         shape = image.strided(spec.stem.stride, channels=spec.stem.filters)
@@ -125,7 +128,7 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 0 and unit == 0 else 1
                 self.units.append(_unit(spec, shape, stage=stage, unit=unit, stride=stride, style=style))
                 shape = shape.strided(stride, channels=spec.filters[stage])
-        self.final_bn = style.norm(shape.channels, pixels=shape.pixels) if isinstance(spec, specs.ResNetV2) else None
+        self.final_bn = style.norm(shape.channels, pixels=shape.pixels) if isinstance(spec, networks.ResNetV2) else None
         self.dropout = Dropout(spec.dropout, key=seeds.derive(dropout_seed, "dropout", "head"))
         self.dense = Dense(shape.channels, classes)
 
@@ -141,7 +144,7 @@ class ResNet(nn.Module):
 
 
 def build(
-    spec: specs.Network,
+    spec: networks.Network,
     *,
     image: ImageShape,
     classes: int,
@@ -172,27 +175,27 @@ def build(
     return network
 
 
-def units_per_stage(spec: specs.Network) -> tuple[int, ...]:
+def units_per_stage(spec: networks.Network) -> tuple[int, ...]:
     """Return the number of units of each stage: as given, or as the depth says (6n+2 for v1, 9n+2 for v2)."""
     if spec.units is not None:
         return spec.units
     assert spec.depth is not None, "a spec has units or a depth"
     match spec:
-        case specs.ResNetV1():
+        case networks.ResNetV1():
             return ((spec.depth - 2) // 6,) * 3
-        case specs.ResNetV2():
+        case networks.ResNetV2():
             return ((spec.depth - 2) // 9,) * 3
         case _:
             assert_never(spec)
 
 
-def _unit(spec: specs.Network, shape: ImageShape, *, stage: int, unit: int, stride: int, style: _Style) -> nn.Module:
+def _unit(spec: networks.Network, shape: ImageShape, *, stage: int, unit: int, stride: int, style: _Style) -> nn.Module:
     filters = spec.filters[stage]
     kernel = spec.shortcut_kernels[stage] if spec.shortcut_kernels is not None else 1
     match spec:
-        case specs.ResNetV1():
+        case networks.ResNetV1():
             return _UnitV1(shape, filters=filters, stride=stride, shortcut_kernel=kernel, style=style)
-        case specs.ResNetV2():
+        case networks.ResNetV2():
             return _UnitV2(
                 shape,
                 filters=filters,

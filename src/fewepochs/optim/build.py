@@ -1,25 +1,36 @@
-"""From an optimizer's spec and the weights to an optimizer."""
+"""From the specs of a recipe and the weights to an optimizer."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from torch import Tensor
-
-from fewepochs import specs
-from fewepochs.optim import keras
+from fewepochs.optim import decay, keras, muon
+from fewepochs.optim.layout import Layout
+from fewepochs.optim.rule import Optimizer
+from fewepochs.specs import updates
 
 
-class Optimizer(Protocol):
-    """What the training step asks of an optimizer."""
+def build(spec: updates.Optimizer, *, layout: Layout, weight_decay: updates.WeightDecay) -> Optimizer:
+    """Return the optimizer of `spec` for the weights of `layout`, with `weight_decay` in front of it."""
+    if isinstance(spec, updates.Muon):
+        kernels, rest = layout.split()
+        return muon.Muon(
+            _decayed(muon.MuonKernels(spec, layout=kernels), weight_decay, layout=kernels),
+            build(spec.auxiliary, layout=rest, weight_decay=weight_decay),
+            conv_kernels=layout.conv_kernels,
+            lr_ratio=spec.auxiliary.lr / spec.lr,
+            rest_momentum=updates.momentum_of(spec.auxiliary) or 0.0,
+        )
+    return _decayed(_rule(spec, layout=layout), weight_decay, layout=layout)
 
-    def update(self, gradient: Tensor, *, lr: Tensor, live: Tensor) -> None:
-        """Update the weights [P] from a finite gradient [P]; `live` 0 leaves weights and state as they are."""
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors that a resumed run needs, by name; copying into them restores the state."""
+def _rule(spec: updates.Optimizer, *, layout: Layout) -> Optimizer:
+    match spec:
+        case updates.Adam() | updates.AdamW():
+            return keras.Adam(spec, layout=layout)
+        case updates.Sgd():
+            return keras.Sgd(spec, layout=layout)
+        case _:
+            raise NotImplementedError(spec.kind)
 
 
-def build(spec: specs.Optimizer, *, weights: Tensor) -> Optimizer:
-    """Return the optimizer of `spec` for the vector of all weights [P]."""
-    return keras.Adam(spec, weights=weights)
+def _decayed(rule: Optimizer, spec: updates.WeightDecay, *, layout: Layout) -> Optimizer:
+    return rule if isinstance(spec, updates.NoWeightDecay) else decay.Decayed(rule, spec, layout=layout)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fewepochs import recipe as recipes
-from fewepochs import specs, store
+from fewepochs import store
+from fewepochs.specs import base
 
 MAX_DIFFERENCES = 3
 """So many differing fields are spelt out in a label; beyond that a digest is shorter."""
@@ -58,7 +59,7 @@ def group(runs: Sequence[Run]) -> tuple[Group, ...]:
 
 def unseeded(recipe: recipes.Recipe) -> recipes.Recipe:
     """Return `recipe` with every seed zero: what all its repetitions have in common."""
-    return recipe.model_copy(update={"seed": 0, "seeds": specs.StreamSeeds()})
+    return recipe.model_copy(update={"seed": 0, "seeds": base.StreamSeeds()})
 
 
 def flat(table: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:

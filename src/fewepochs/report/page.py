@@ -25,8 +25,9 @@ import vl_convert
 from markupsafe import Markup
 
 from fewepochs import recipe as recipes
-from fewepochs import specs, store
+from fewepochs import store
 from fewepochs.report import figures, labels, summary
+from fewepochs.specs import updates
 
 INK = figures.Ink(
     training="var(--training)",
@@ -109,7 +110,7 @@ def _panel(
 
 def _caption(group: labels.Group, *, count: str, undrawn: int) -> str:
     lines = [f"{count}: training red and dashed, validation blue and solid; targets dotted."]
-    if isinstance(group.runs[0].stored.recipe.regularisation, specs.L2):
+    if isinstance(group.runs[0].stored.recipe.regularisation, updates.L2):
         lines.append("Losses include the L2 penalty.")
     if undrawn:
         lines.append(f"{undrawn} {'run has' if undrawn == 1 else 'runs have'} done no epoch and cannot be drawn.")

@@ -13,9 +13,10 @@ from statistics import median
 from typing import Any, assert_never
 
 from fewepochs import recipe as recipes
-from fewepochs import specs, store
+from fewepochs import store
 from fewepochs.records import CostRecord, Crossing
 from fewepochs.report import labels
+from fewepochs.specs import inputs
 from fewepochs.stats import target as crossing_rules
 
 FEW_RUNS = 5
@@ -116,14 +117,14 @@ def _censored_clauses(runs: Sequence[dict[str, Any]], *, n: int) -> list[str]:
     return clauses
 
 
-def validation(data: specs.DataSpec) -> str:
+def validation(data: inputs.DataSpec) -> str:
     """Return in words what images the validation accuracy was taken on."""
     match data.validation:
-        case specs.TestImages():
+        case inputs.TestImages():
             images = TEST_IMAGES.get(data.kind)
             which = f"the {images:,} test images" if images else "the data set's test images"
             return f"validated on {which}, as published" if data.kind == "cifar10" else f"validated on {which}"
-        case specs.HeldOut(images=images, split_seed=seed):
+        case inputs.HeldOut(images=images, split_seed=seed):
             return f"validated on {images:,} held-out training images (split seed {seed})"
         case unknown:
             assert_never(unknown)
@@ -241,7 +242,7 @@ def _caveats(groups: Sequence[labels.Group], runs: Sequence[dict[str, Any]]) -> 
             "A crossing marked as pinned came within two epochs after a drop of the learning rate: it tells where the "
             "schedule drops the rate, not how fast the optimizer is."
         )
-    if any(isinstance(group.runs[0].stored.recipe.data.validation, specs.TestImages) for group in groups):
+    if any(isinstance(group.runs[0].stored.recipe.data.validation, inputs.TestImages) for group in groups):
         caveats.append(
             "Where the validation images are the test images, a recipe chosen by these numbers has been chosen on the "
             "test set."

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewepochs import recipe as recipes
-from fewepochs import specs
 from fewepochs.nets import resnet
+from fewepochs.specs import inputs
 from fewepochs.train.step import DTYPES
 
 
@@ -64,7 +64,7 @@ def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
     network = resnet.build(
         recipe.network, image=data.image, classes=data.classes, init_seed=0, dropout_seed=0, device="meta"
     )
-    images = data.train - (recipe.data.validation.images if isinstance(recipe.data.validation, specs.HeldOut) else 0)
+    images = data.train - (recipe.data.validation.images if isinstance(recipe.data.validation, inputs.HeldOut) else 0)
     batch = min(recipe.batch_size, images)
     dtype = DTYPES[recipe.precision]
     flops, activations = _trace(network, batch=batch, data=data, dtype=dtype)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from fewepochs import recipe as recipes
@@ -23,8 +24,9 @@ from fewepochs.data import loader
 from fewepochs.errors import CheckpointError, DataError, DivergedError
 from fewepochs.nets import resnet
 from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters
-from fewepochs.train.step import Totals, TrainingStep
+from fewepochs.train.step import Rules, Totals, TrainingStep
 
 
 @dataclass
@@ -87,15 +89,25 @@ class Training:
             device=device,
             fused=kernels == "fused",
         )
+        self.batch_sizes = schedules.batch_sizes(
+            recipe.batch_schedule, batch_size=recipe.batch_size, budget_epochs=recipe.budget.epochs
+        )
+        self.horizon = schedules.Horizon(tuple(-(-len(data.train) // size) for size in self.batch_sizes))
         self.program = TrainingStep(
             network,
             data=data,
-            optimizer=recipe.optimizer,
-            regularisation=recipe.regularisation,
-            batch_size=recipe.batch_size,
+            rules=Rules(
+                optimizer=recipe.optimizer,
+                regularisation=recipe.regularisation,
+                weight_decay=recipe.weight_decay,
+                clip_norm=recipe.clip_norm,
+                label_smoothing=recipe.label_smoothing,
+                augmentation=recipe.augmentation,
+            ),
+            batch_size=max(self.batch_sizes),
             precision=recipe.precision,
+            bn_momentum=recipe.network.bn_momentum,
         )
-        self.horizon = schedules.Horizon(recipe.budget.epochs, self.program.steps_per_epoch)
         self.epochs = 0
         self.epoch_steps = 0
         self.plateau = schedules.PlateauState()
@@ -104,7 +116,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps done since the run began."""
-        return self.epochs * self.horizon.steps_per_epoch + self.epoch_steps
+        return self.horizon.first(self.epochs + 1) + self.epoch_steps
 
     def snapshot(self) -> checkpoint.Snapshot:
         """Return the whole state, copied to the host."""
@@ -166,18 +178,19 @@ def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord
 def _train_epoch(training: Training, *, progress: Progress) -> bool:
     """Train from where the epoch stands to its end, or to `progress.stop`; return whether the end was reached."""
     program, epoch = training.program, training.epochs + 1
+    steps, batch_size = training.horizon.epoch_steps[epoch - 1], training.batch_sizes[epoch - 1]
     progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
-    progress.steps_per_epoch = program.steps_per_epoch
+    progress.steps_per_epoch = steps
     stop = training.meter.start()
-    rates = torch.from_numpy(_rates(training, epoch=epoch))
-    program.begin_epoch(_plan(training, epoch=epoch), rates=rates, resume=training.epoch_steps > 0)
+    controls = torch.from_numpy(_controls(training, epoch=epoch))
+    program.begin_epoch(_plan(training, epoch=epoch), controls=controls, resume=training.epoch_steps > 0)
     images = len(training.data.train)
-    while training.epoch_steps < program.steps_per_epoch and not progress.stop:
-        program.step(min(program.batch_size, images - training.epoch_steps * program.batch_size))
+    while training.epoch_steps < steps and not progress.stop:
+        program.step(min(batch_size, images - training.epoch_steps * batch_size))
         training.epoch_steps += 1
         progress.step = training.epoch_steps
     training.spent.add(stop())
-    return training.epoch_steps == program.steps_per_epoch
+    return training.epoch_steps == steps
 
 
 def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord, CostRecord]:
@@ -244,6 +257,21 @@ def _plan(training: Training, *, epoch: int) -> loader.EpochPlan:
         augmentation_seed=recipe.stream_seed("augmentation"),
         epoch=epoch,
     )
+
+
+def _controls(training: Training, *, epoch: int) -> schedules.Rates:
+    """Return learning rate, momentum and weight decay of each step of `epoch`: float64 [3, steps]."""
+    recipe, horizon = training.recipe, training.horizon
+    momenta = schedules.epoch_momenta(
+        recipe.schedule, own=updates.momentum_of(recipe.optimizer) or 0.0, epoch=epoch, horizon=horizon
+    )
+    momenta = momenta * schedules.epoch_factors(recipe.momentum_schedule, epoch=epoch, horizon=horizon)
+    decay = recipe.weight_decay
+    if isinstance(decay, updates.NoWeightDecay):
+        decays = np.zeros_like(momenta)
+    else:
+        decays = decay.strength * schedules.epoch_factors(decay.schedule, epoch=epoch, horizon=horizon)
+    return np.stack([_rates(training, epoch=epoch), momenta, decays])
 
 
 def _rates(training: Training, *, epoch: int) -> schedules.Rates:

@@ -4,10 +4,10 @@
     x, y           = augment(normalise(images[index])), labels[index]
     loss           = cross-entropy(network(x), y) + strength * sum(kernels^2)
     gradient       = d loss / d weights, one vector
-    weights        = optimizer(weights, gradient, rates[k])
+    weights        = optimizer(weights, gradient, learning rate, momentum and weight decay of step k)
     sums          += loss * B, correct, B
 
-Everything it reads and writes is a tensor on the device: the host sends an epoch's order, draws and rates before the
+Everything it reads and writes is a tensor on the device: the host sends an epoch's order, draws and controls before the
 epoch and reads the sums after it, and in between only says "another step". So the same step runs eagerly, compiled,
 or as a replayed graph.
 
@@ -24,13 +24,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewepochs import specs
 from fewepochs.data import augment, loader
-from fewepochs.nets.layers import Dropout
+from fewepochs.nets import layers
 from fewepochs.optim import build as optimizers
+from fewepochs.optim.layout import Controls
+from fewepochs.specs import base, inputs, updates
 from fewepochs.train.weights import MovingStatistics, Weights
 
-DTYPES: dict[specs.Precision, torch.dtype] = {
+DTYPES: dict[base.Precision, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -52,6 +53,17 @@ class Totals:
     diverged_at: int | None
 
 
+class Rules(base.Spec):
+    """What a recipe says of a step beside network, data, batch size and precision."""
+
+    optimizer: updates.Optimizer = updates.Adam()
+    regularisation: updates.Regularisation = updates.NoRegularisation()
+    weight_decay: updates.WeightDecay = updates.NoWeightDecay()
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+    augmentation: inputs.Augmentation = inputs.NoAugmentation()
+
+
 class TrainingStep:
     """The device program of a run: its network, its optimizer, its data, and all of its state as tensors."""
 
@@ -60,57 +72,58 @@ class TrainingStep:
         network: nn.Module,
         *,
         data: loader.DeviceData,
-        optimizer: specs.Optimizer,
-        regularisation: specs.Regularisation,
+        rules: Rules,
         batch_size: int,
-        precision: specs.Precision,
+        precision: base.Precision,
+        bn_momentum: float = layers.BN_MOMENTUM,
     ) -> None:
         self.network = network
         self._data = data
         self._dtype = DTYPES[precision]
         self._scaled = precision == "float16"
-        self._strength = regularisation.strength if isinstance(regularisation, specs.L2) else 0.0
+        self._rules = rules
         self.weights = Weights(network, dtype=self._dtype)
-        self.statistics = MovingStatistics(network, dtype=self._dtype)
-        self.optimizer = optimizers.build(optimizer, weights=self.weights.master)
+        self.statistics = MovingStatistics(network, dtype=self._dtype, momentum=bn_momentum)
+        layout = self.weights.layout
+        self.optimizer = optimizers.build(rules.optimizer, layout=layout, weight_decay=rules.weight_decay)
+        l2 = rules.regularisation if isinstance(rules.regularisation, updates.L2) else updates.L2(strength=0.0)
+        self._strength, self._penalised = l2.strength, layout.vector[: layout.touched(l2.on)]
         device = data.train.labels.device
-        self.batch_size = batch_size
-        self.steps_per_epoch = -(-len(data.train) // batch_size)
         self._offsets = torch.arange(min(batch_size, len(data.train)), device=device)
         # The epoch in progress: filled by begin_epoch, walked through by step.
         self._order = torch.zeros(len(data.train), dtype=torch.int64, device=device)
         self._draws: augment.Draws | None = None
-        self._rates = torch.zeros(self.steps_per_epoch, dtype=torch.float64, device=device)
+        self._controls = torch.zeros(3, 0, dtype=torch.float64, device=device)
         self._counts = {name: torch.zeros((), dtype=torch.int64, device=device) for name in _COUNTS}
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._loss_scale = torch.full((), INITIAL_LOSS_SCALE if self._scaled else 1.0, device=device)
         for module in network.modules():
-            if isinstance(module, Dropout):
+            if isinstance(module, layers.Dropout):
                 module.step = self._counts["steps"]
 
     # --- an epoch ---------------------------------------------------------------------------------------------
 
-    def begin_epoch(self, plan: loader.EpochPlan, *, rates: Tensor, resume: bool = False) -> None:
-        """Take over the plan and the learning rates float64 [steps] of an epoch.
+    def begin_epoch(self, plan: loader.EpochPlan, *, controls: Tensor, resume: bool = False) -> None:
+        """Take over an epoch's plan and its `controls` float64 [3, steps]: learning rate, momentum, weight decay.
 
         `resume` leaves the place in the epoch and the sums as they are: an epoch that is continued.
         """
         self._order.copy_(plan.order)
         self._draws = plan.draws
-        self._rates.copy_(rates)
+        self._controls = controls.to(self._order.device)
         if not resume:
             for name in ("cursor", "epoch_steps", "correct", "images"):
                 self._counts[name].zero_()
             self._loss_sum.zero_()
 
     def step(self, size: int) -> None:
-        """Train on the next `size` images of the epoch: `batch_size`, or what is left at its end."""
+        """Train on the next `size` images of the epoch: a batch, or what is left at its end."""
         self.network.train()
         with torch.no_grad():
             rows = self._counts["cursor"] + self._offsets[:size]
             x_NCHW, labels_N = self._batch(rows)
         logits_NK = self.network(x_NCHW).to(self._wide)
-        loss = F.cross_entropy(logits_NK, labels_N)
+        loss = F.cross_entropy(logits_NK, labels_N, label_smoothing=self._rules.label_smoothing)
         scaled = loss * self._loss_scale if self._scaled else loss
         gradients = torch.autograd.grad(scaled, self.weights.parameters)
         with torch.no_grad():
@@ -127,7 +140,8 @@ class TrainingStep:
             pixels = part.pixels[start : start + EVALUATION_BATCH]
             labels_N = part.labels[start : start + EVALUATION_BATCH]
             logits_NK = self.network(self._input(self._data.normalise(pixels, dtype=self._wide))).to(self._wide)
-            loss += F.cross_entropy(logits_NK, labels_N, reduction="sum")
+            smoothing = self._rules.label_smoothing
+            loss += F.cross_entropy(logits_NK, labels_N, reduction="sum", label_smoothing=smoothing)
             correct += (logits_NK.argmax(1) == labels_N).sum()
         read = torch.stack([loss, correct.double()]).tolist()
         return Totals(read[0], int(read[1]), len(part), None)
@@ -163,9 +177,7 @@ class TrainingStep:
         index = self._order[rows]
         x_NHWC = self._data.normalise(self._data.train.pixels[index], dtype=self._wide)
         if self._draws is not None:
-            draws = self._draws
-            here = augment.Draws(draws.start[rows], draws.weight[rows], draws.step[rows])
-            x_NHWC = augment.shift_flip(x_NHWC, here)
+            x_NHWC = augment.augment(x_NHWC, self._draws[rows], spec=self._rules.augmentation)
         return self._input(x_NHWC), self._data.train.labels[index]
 
     def _input(self, x_NHWC: Tensor) -> Tensor:
@@ -173,15 +185,15 @@ class TrainingStep:
 
     def _penalty(self) -> Tensor:
         # Not torch.dot: its float32 sum of 1.6 million squares is off by 2e-6, this one by 7e-8.
-        return self._strength * self.weights.kernels.square().sum()
+        return self._strength * self._penalised.square().sum()
 
     def _update(self, loss: Tensor, gradients: tuple[Tensor, ...], *, size: int) -> None:
-        counts, kernels = self._counts, self.weights.kernels
+        counts = self._counts
         gradient = self.weights.gather(gradients)
         if self._scaled:
             gradient.div_(self._loss_scale)
         if self._strength:
-            gradient[: kernels.numel()].add_(kernels, alpha=2.0 * self._strength)
+            gradient[: self._penalised.numel()].add_(self._penalised, alpha=2.0 * self._strength)
         loss = loss.double() + self._penalty()
         # A gradient whose square overflows would poison second moments a step later: it counts as not finite now.
         finite = torch.linalg.vector_norm(gradient, ord=float("inf")).square().isfinite()
@@ -191,13 +203,24 @@ class TrainingStep:
         healthy = counts["diverged_at"] == 0
         live = (healthy & finite).double()
         self._loss_sum += loss * size
-        # Not rates[k]: a tensor of no dimensions as an index is read by the host.
-        lr = self._rates.gather(0, counts["epoch_steps"].view(1)).squeeze(0)
-        self.optimizer.update(torch.where(live > 0, gradient, 0.0), lr=lr, live=live)
+        self.optimizer.update(self._clipped(torch.where(live > 0, gradient, 0.0)), self._step_controls(live))
         self.statistics.update(batch_size=size, live=healthy.double())
         self.weights.publish()
         if self._scaled:
             self._rescale(finite)
+
+    def _clipped(self, gradient: Tensor) -> Tensor:
+        """Scale the gradient to the norm `clip_norm` where it is longer, as Keras's global_clipnorm does."""
+        if self._rules.clip_norm is None:
+            return gradient
+        norm = torch.linalg.vector_norm(gradient)
+        return gradient.mul(self._rules.clip_norm / norm.clamp_min(self._rules.clip_norm))
+
+    def _step_controls(self, live: Tensor) -> Controls:
+        # Not controls[:, k]: a tensor of no dimensions as an index is read by the host.
+        here = self._counts["epoch_steps"].expand(3, 1)
+        lr, momentum, decay = self._controls.gather(1, here).squeeze(1).unbind()
+        return Controls(lr=lr, momentum=momentum, decay=decay, live=live)
 
     def _rescale(self, finite: Tensor) -> None:
         steps = self._counts["scale_steps"]

@@ -1,9 +1,9 @@
 """All weights of a network as one vector, and all its moving statistics as another.
 
 A network's parameters become views of one vector, so that an update, a gradient check, an L2 penalty or a cast is one
-operation for the whole network. Kernels of convolutions come first (L2 concerns them alone), then the other weights
-that are computed with in low precision, then BN's scale and offset, which never are. A kernel [out, in, k, k] is laid
-out as [out, k, k, in]: channels-last, as the convolutions want it.
+operation for the whole network. Kernels of convolutions come first (published L2 concerns them alone), then dense
+kernels, then the biases, then BN's scale and offset, which are never computed with in low precision. A kernel
+[out, in, k, k] is laid out as [out, k, k, in]: channels-last, as the convolutions want it.
 
 With a low-precision compute type there are two vectors: the master weights in float32, which the optimizer updates, and
 their copy in the compute type, which the network sees; `publish` refreshes the copy.
@@ -16,19 +16,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fewepochs.nets.layers import BN_MOMENTUM, BatchNorm, Conv
+from fewepochs.nets.layers import BatchNorm, Conv, Dense
+from fewepochs.optim.layout import Layout
 
 
 class Weights:
     """The weights of `network`, whose parameters become views.
 
-    `master` float32 (float64 when that is the compute type) [P]: all weights. `kernels` [K]: its first part, the
-    convolution kernels. `parameters`: what gradients are taken of, in the vector's order.
+    `master` float32 (float64 when that is the compute type) [P]: all weights. `layout`: where in it the kernels are.
+    `parameters`: what gradients are taken of, in the vector's order.
     """
 
     def __init__(self, network: nn.Module, *, dtype: torch.dtype) -> None:
         wide = torch.float64 if dtype == torch.float64 else torch.float32
-        kernels = [module.weight for module in network.modules() if isinstance(module, Conv)]
+        convolutions = [module.weight for module in network.modules() if isinstance(module, Conv)]
+        kernels = [*convolutions, *(module.weight for module in network.modules() if isinstance(module, Dense))]
         norms = [p for module in network.modules() if isinstance(module, BatchNorm) for p in module.parameters()]
         others = _without(list(network.parameters()), [*kernels, *norms])
         low, high = [*kernels, *others], norms
@@ -37,7 +39,13 @@ class Weights:
         self.master = torch.cat([_flat(p.detach()).to(wide) for p in self.parameters])
         self._low_size = sum(p.numel() for p in low)
         self._low_count = len(low)
-        self.kernels = self.master[: sum(p.numel() for p in kernels)]
+        self.layout = Layout(
+            vector=self.master,
+            sizes={name: p.numel() for name, p in zip(self.names, self.parameters, strict=True)},
+            rows={name: len(p) for name, p in zip(self.names, kernels, strict=False)},
+            conv_kernels=sum(p.numel() for p in convolutions),
+            kernels=sum(p.numel() for p in kernels),
+        )
         narrow = self.master[: self._low_size]
         self._copy = None if dtype == wide else narrow.to(dtype)
         _bind(low, narrow if self._copy is None else self._copy)
@@ -74,7 +82,8 @@ class MovingStatistics:
     The layers' buffers become views; `update` moves all of them at once, so that a frozen step can leave them alone.
     """
 
-    def __init__(self, network: nn.Module, *, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, *, dtype: torch.dtype, momentum: float) -> None:
+        self._momentum = momentum
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         layers = [module for module in network.modules() if isinstance(module, BatchNorm)]
         device = next(network.parameters()).device
@@ -98,7 +107,7 @@ class MovingStatistics:
         values = self._pixels * batch_size
         self._batch[1].mul_((values - 1.0) / values)  # torch leaves the unbiased variance, Keras moves the biased
         batch = torch.where(live > 0, self._batch, self.moving)
-        self.moving.lerp_(batch, 1.0 - BN_MOMENTUM)
+        self.moving.lerp_(batch, 1.0 - self._momentum)
 
 
 def _flat(tensor: Tensor) -> Tensor:

@@ -1,0 +1,28 @@
+"""The seam between a training step and an update rule."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fewepochs.optim.layout import Controls
+
+
+class Optimizer(Protocol):
+    """What the training step asks of an optimizer."""
+
+    def update(self, gradient: Tensor, controls: Controls) -> None:
+        """Update the weights [P] from a finite gradient [P], which is left as it is.
+
+        A frozen step comes with a gradient of zeros.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that a resumed run needs, by name; copying into them restores the state."""
+
+
+def if_live(value: Tensor, otherwise: float, controls: Controls, dtype: torch.dtype) -> Tensor:
+    """Return `value`, or `otherwise` in a frozen step, in the weights' type."""
+    return torch.where(controls.live > 0, value, otherwise).to(dtype)
