@@ -1,5 +1,5 @@
 """`python -m fewepochs` is `fewepochs`."""
 
-from fewepochs.cli import main
+from fewepochs.cli.main import main
 
 main()

@@ -1,0 +1,1 @@
+"""The command `fewepochs`: parse, call api, print."""

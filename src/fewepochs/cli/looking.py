@@ -1,0 +1,88 @@
+"""Commands that look: report, show, recipes, data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewepochs import api
+from fewepochs import recipe as recipes
+from fewepochs.cli import options, output
+
+recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
+data_app = typer.Typer(help="Show which data sets are at hand, or download one.", invoke_without_command=True)
+
+
+def report(
+    runs: options.RunsArgument,
+    to: Annotated[Path, typer.Option("--to", "-o", help="The HTML file to write.")] = Path(api.REPORT),
+    target: options.TargetOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Write one offline HTML file about runs: curves, crossings, cost, recipes, environment."""
+    targets = options.targets(target)
+    stored = api.load_runs(runs)
+    page = api.report(stored, to=to, targets=targets)
+    if as_json:
+        output.print_json({"report": str(page), **api.summarise(stored, targets=targets)})
+    else:
+        output.out(str(page))
+
+
+def show(runs: options.RunsArgument, target: options.TargetOption = None, as_json: options.JsonOption = False) -> None:
+    """Print crossings, best accuracy and cost of runs."""
+    targets = options.targets(target)
+    output.print_summary(api.load_runs(runs), targets=targets, form="json" if as_json else "text")
+
+
+@recipes_app.callback()
+def recipes_list(context: typer.Context, as_json: options.JsonOption = False) -> None:
+    """List the shipped recipes."""
+    if context.invoked_subcommand is not None:
+        return
+    shipped = [recipes.load(name) for name in recipes.shipped_names()]
+    if as_json:
+        output.print_json([{"name": r.name, "digest": recipes.digest(r), "summary": r.summary} for r in shipped])
+        return
+    for recipe in shipped:
+        output.out(f"{recipe.name:<28}{recipe.summary}")
+
+
+@recipes_app.command("show")
+def recipes_show(name: Annotated[str, typer.Argument()], as_json: options.JsonOption = False) -> None:
+    """Print a shipped recipe, comments included."""
+    if as_json:
+        recipe = recipes.load(name)
+        output.print_json({"digest": recipes.digest(recipe), **recipe.model_dump(mode="json", exclude_none=True)})
+    else:
+        output.out(recipes.shipped_text(name).rstrip("\n"))
+
+
+@recipes_app.command("schema")
+def recipes_schema() -> None:
+    """Print the JSON Schema of recipe files, for editors."""
+    output.print_json(recipes.json_schema())
+
+
+@data_app.callback()
+def data_list(context: typer.Context, data: options.DataOption = None, as_json: options.JsonOption = False) -> None:
+    """Show which data sets are at hand and where they came from."""
+    if context.invoked_subcommand is not None:
+        return
+    found = api.available(data)
+    if as_json:
+        output.print_json(found)
+        return
+    for source in found:
+        output.out(f"{source['kind']:<10}{source['form']:<28}{source['detail']:<36}{source['path']}")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    kind: Annotated[str, typer.Argument(help="cifar10 or cifar100")], as_json: options.JsonOption = False
+) -> None:
+    """Download a data set, after saying URL, size and SHA-256; what is there already is kept."""
+    fetched = api.fetch(kind, say=output.say)
+    output.print_facts(fetched, as_json=as_json)

@@ -1,0 +1,62 @@
+"""The command line as a whole: its commands, its exit codes, its last words.
+
+Data goes to stdout, messages to stderr. Exit codes: 0 done; 2 usage or recipe; 3 data; 4 diverged; 5 storage; 6
+checkpoint; 10 target missed (with --require-target); 130 and 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from fewepochs import errors
+from fewepochs.cli import looking, output, training
+
+EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
+10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
+
+app = typer.Typer(
+    help="How many epochs - and seconds, and joules - does a training recipe need to reach a target accuracy?",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich costs half the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (training.train, training.resume, training.demo, looking.report, looking.show):
+    app.command()(command)
+app.add_typer(looking.recipes_app, name="recipes")
+app.add_typer(looking.data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message and the documented exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal does not have is spelt out
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except errors.FewEpochsError as error:
+        output.say(f"fewepochs: {error}")
+        sys.exit(error.exit_code)
+    finally:
+        output.flush()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.out(f"fewepochs {metadata.version('fewepochs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass

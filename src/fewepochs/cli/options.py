@@ -1,0 +1,76 @@
+"""Options and arguments that commands share, and the checks of what typer takes for words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewepochs import errors
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a TOML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="""Override, e.g. optimizer.lr=1e-3, or a whole part: 'schedule={kind="constant"}'. Repeatable.""",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="The folder that run folders lie in.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Where the data set lies: a folder, an archive, or an .npz file.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is nowhere to be found.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0, ...")]
+KernelsOption = Annotated[
+    str, typer.Option("--kernels", help="auto, fused (compiled batch normalisation, CPU), or torch.")
+]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: torch's choice.")]
+ProgressOption = Annotated[str, typer.Option("--progress", help="auto, rich, plain, json or off.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress (as --progress off).")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="On resume, print the epochs done so far, too.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON.")]
+TargetOption = Annotated[
+    list[float] | None,
+    typer.Option("--target", help="A target val_acc, e.g. 0.92, instead of the recipes'. Repeatable."),
+]
+StopOption = Annotated[
+    float | None, typer.Option("--stop-at-target", help="Stop after the first epoch with this val_acc.")
+]
+RequireOption = Annotated[
+    float | None, typer.Option("--require-target", help="Exit 10 unless this val_acc is reached.")
+]
+RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders.")]
+
+
+def seeds(seed: int | None, several: str | None) -> list[int | None]:
+    if several is None:
+        return [seed]
+    if seed is not None:
+        raise usage("--seeds", "cannot stand beside --seed", several, "one of the two")
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", several)
+    if span is not None and int(span[1]) <= int(span[2]) < int(span[1]) + 10_000:
+        return list(range(int(span[1]), int(span[2]) + 1))
+    if re.fullmatch(r"\d+(,\d+)*", several):
+        return list(dict.fromkeys(int(one) for one in several.split(",")))
+    raise usage("--seeds", "not a set of seeds", several, "0..9, or 0,3,5")
+
+
+def targets(given: Sequence[float] | None) -> tuple[float, ...]:
+    for target in given or ():
+        check_accuracies({"--target": target})
+    return tuple(given or ())
+
+
+def check_accuracies(given: Mapping[str, float | None]) -> None:
+    for option, accuracy in given.items():
+        if accuracy is not None and not 0 < accuracy <= 1:
+            raise usage(option, "not an accuracy", str(accuracy), "a fraction above 0, at most 1")
+
+
+def usage(field: str, message: str, value: str, allowed: str) -> errors.RecipeError:
+    return errors.RecipeError("command line", (errors.Problem(field, message, repr(value), allowed),))

@@ -1,0 +1,118 @@
+"""What commands print: data to stdout, messages to stderr, nothing that could command the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from fewepochs import api, errors
+from fewepochs import recipe as recipes
+from fewepochs.cli import options
+from fewepochs.report import labels
+
+Form = Literal["text", "json", "event"]
+
+
+def view(choice: str, *, quiet: bool, verbose: bool) -> Any:
+    from fewepochs.report import console
+
+    if choice not in ("auto", "rich", "plain", "json", "off"):
+        raise options.usage("--progress", "not a kind of progress", choice, "auto, rich, plain, json, off")
+    return console.view("off" if quiet else choice, verbose=verbose)  # type: ignore[arg-type]
+
+
+def form(as_json: bool, progress: str, *, quiet: bool) -> Form:
+    """Return how to print what came out: after lines of JSON comes one more of them."""
+    if as_json:
+        return "json"
+    return "event" if progress == "json" and not quiet else "text"
+
+
+def conclude(
+    outcomes: Sequence[api.Outcome], *, require_target: float | None, form: Form, report: Path | None = None
+) -> None:
+    """Print what came out, then leave with the exit code that it asks for."""
+    for outcome in outcomes:
+        if outcome.already_done:
+            say(f"{outcome.run.name}: already done ({outcome.run.status.state}); its folder is {outcome.run.path}")
+    print_summary([outcome.run for outcome in outcomes], targets=(), form=form, report=report)
+    stopped = next((outcome for outcome in outcomes if outcome.signal is not None), None)
+    if stopped is not None:
+        say(f"interrupted; go on with: fewepochs resume {shlex.quote(str(stopped.run.path))}")
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped.signal == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    runs = [outcome.run for outcome in outcomes]
+    diverged = [f"{run.name}: diverged ({run.status.reason})" for run in runs if run.status.state == "diverged"]
+    if diverged:
+        advice = "Checkpoints from before are kept. Lower the learning rate, or use a wider precision."
+        raise errors.DivergedError("\n".join([*diverged, advice]))
+    if require_target is not None:
+        for run in runs:
+            api.require_target(run, require_target)
+
+
+def print_summary(runs: Sequence[Any], *, targets: Sequence[float], form: Form, report: Path | None = None) -> None:
+    summary = api.summarise(runs, targets=targets)
+    if report is not None:
+        summary = {"report": str(report), **summary}
+    if form == "json":
+        print_json(summary)
+        return
+    if form == "event":
+        out(json.dumps({"event": "summary", **summary}))
+        return
+    from fewepochs.report import console
+
+    for line in console.summary_lines(summary):
+        out(line)
+    if report is not None:
+        out(f"\nreport: {report}")
+
+
+def print_config(recipe: recipes.Recipe, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"digest": recipes.digest(recipe), **recipe.model_dump(mode="json", exclude_none=True)})
+    else:
+        out(f"# digest {recipes.digest(recipe)}\n{recipes.to_toml(recipe).rstrip()}")
+
+
+def print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        out(f"{name:<24}{f'{value:,}' if isinstance(value, int) else value}")
+
+
+def print_json(value: object) -> None:
+    out(json.dumps(value, indent=2))
+
+
+def out(text: str) -> None:
+    write(text, sys.stdout)
+
+
+def say(text: str) -> None:
+    write(text, sys.stderr)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Print what may hold names from outside: as text, never as commands to the terminal."""
+    with suppress(BrokenPipeError):  # the reader has gone, the work goes on
+        print(labels.shown(text), file=stream, flush=True)
+
+
+def flush() -> None:
+    """Leave nothing to be flushed at exit that nobody reads, so that the exit code stays ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,93 @@
+"""Commands that train: train, resume, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewepochs import api
+from fewepochs import recipe as recipes
+from fewepochs.cli import options, output
+
+
+def train(
+    recipe: options.RecipeArgument,
+    overrides: options.SetOption = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The run's seed; default: the recipe's.")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Several runs: 0..9, or 0,3,5.")] = None,
+    out: options.OutOption = Path("runs"),
+    data: options.DataOption = None,
+    download: options.DownloadOption = False,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    kernels: options.KernelsOption = "auto",
+    stop_at_target: options.StopOption = None,
+    require_target: options.RequireOption = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print parameters, FLOPs, steps, memory and stop.")
+    ] = False,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
+    chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
+    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data, download=download)
+    if print_config and len(chosen) > 1:
+        raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
+    if print_config:
+        output.print_config(chosen[0], as_json=as_json)
+        return
+    if dry_run:
+        output.print_facts(api.dry_run(chosen[0], runtime=runtime), as_json=as_json)
+        return
+    options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
+    outcomes: list[api.Outcome] = []
+    with output.view(progress, quiet=quiet, verbose=verbose) as view:
+        for one in chosen:
+            outcomes.append(api.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target))
+            if outcomes[-1].signal is not None:
+                break
+    if len(outcomes) < len(chosen):
+        left = ", ".join(str(one.seed) for one in chosen[len(outcomes) :])
+        output.say(f"not begun: seeds {left}; the same command goes on with all of them")
+    output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: options.DataOption = None,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    kernels: options.KernelsOption = "auto",
+    stop_at_target: options.StopOption = None,
+    require_target: options.RequireOption = None,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
+    options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
+    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data)
+    with output.view(progress, quiet=quiet, verbose=verbose) as view:
+        outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
+    output.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+
+
+def demo(
+    out: options.OutOption = Path("runs"),
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Race two schedules on handwritten digits: who needs how many epochs to 97%? Under 90 seconds."""
+    with output.view(progress, quiet=quiet, verbose=False) as view:
+        outcomes, page = api.demo(out=out, runtime=api.Runtime(device=device, threads=threads), view=view)
+    output.conclude(outcomes, require_target=None, form=output.form(as_json, progress, quiet=quiet), report=page)
