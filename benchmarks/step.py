@@ -84,8 +84,8 @@ def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fus
     plan = loader.plan_epoch(
         training.data, augmentation=recipe.augmentation, order_seed=0, augmentation_seed=0, epoch=1
     )
-    rates = torch.full((training.program.steps_per_epoch,), recipe.optimizer.lr, dtype=torch.float64)
-    training.program.begin_epoch(plan, rates=rates)
+    controls = torch.tensor([[recipe.optimizer.lr], [0.9], [0.0]], dtype=torch.float64)
+    training.program.begin_epoch(plan, controls=controls.expand(3, training.horizon.epoch_steps[0]))
     return training
 
 
@@ -111,7 +111,7 @@ def _images(training: loop.Training, *, augmented: bool) -> Callable[[], Any]:
     """Return what brings a batch from the data set to the network's input, with or without augmentation."""
     data = training.data
     index = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:BATCH]
-    draws = augment.draw(training.recipe.augmentation, seed=0, epoch=1, images=BATCH, height=32, width=32)
+    draws = augment.draw(training.recipe.augmentation, seed=0, epoch=1, order=np.arange(BATCH), height=32, width=32)
     assert draws is not None, "the recipe augments"
 
     def bring() -> torch.Tensor:

@@ -26,7 +26,7 @@ validation = { kind = "held-out", images = 300, split_seed = 1 }
 [augmentation]
 kind = "shift-flip"
 shift = 0.1
-flip = true
+flip = "random"
 [network]
 kind = "resnet-v2"
 units = [1, 2]
@@ -167,7 +167,8 @@ RECIPES: st.SearchStrategy[recipes.Recipe] = st.builds(
     name=NAMES,
     summary=TEXT,
     data=DATA,
-    augmentation=st.just(inputs.NoAugmentation()) | parts(inputs.ShiftFlip, shift=UNIT, flip=st.booleans()),
+    augmentation=st.just(inputs.NoAugmentation())
+    | parts(inputs.ShiftFlip, shift=UNIT, flip=st.sampled_from(["random", "alternating", "none"])),
     network=_network(networks.ResNetV1, step=6) | _network(networks.ResNetV2, step=9),
     optimizer=parts(updates.Adam, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE),
     regularisation=st.just(updates.NoRegularisation()) | parts(updates.L2, strength=NON_NEGATIVE),

@@ -57,7 +57,7 @@ def test_resnet56v2_has_the_published_1663338_parameters() -> None:
 def test_outputs_and_statistics_equal_keras(spec: networks.Network, build: Any) -> None:
     """Inference before, ten training passes, inference after: the passes move BN's statistics on both sides."""
     ours, theirs = network(spec), build(20)
-    statistics = flat.MovingStatistics(ours, dtype=torch.float32)
+    statistics = flat.MovingStatistics(ours, dtype=torch.float32, momentum=0.99)
     keras_resnet.set_weights(theirs, {name: p.detach().numpy() for name, p in ours.named_parameters()})
     x_NHWC = images(8)
 

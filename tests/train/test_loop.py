@@ -64,15 +64,19 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     training = tiny_runs.training(variant(overrides))
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), rates=torch.full((program.steps_per_epoch,), 0.01).double())
+    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
     for name in ("numpy", "tolist", "item", "cpu", "__array__"):
         monkeypatch.setattr(torch.Tensor, name, _forbidden)
-    left = len(training.data.train)
+    left, batch_size = len(training.data.train), training.recipe.batch_size
     with Reads() as reads:
         while left > 0:
-            program.step(min(program.batch_size, left))
-            left -= program.batch_size
+            program.step(min(batch_size, left))
+            left -= batch_size
     assert reads.seen == []
+
+
+def controls(training: loop.Training) -> torch.Tensor:
+    return torch.from_numpy(loop._controls(training, epoch=1))
 
 
 def _forbidden(*_: Any, **__: Any) -> Any:
@@ -120,7 +124,7 @@ def test_resume_repeats_every_bit_from_any_step(
     spec = variant(overrides)
     whole = tiny_runs.training(spec, kernels=kernels)
     expected = list(tiny_runs.finish(whole))
-    steps = whole.program.steps_per_epoch
+    steps = whole.horizon.epoch_steps[0]
     for stop in sorted({0, 1, steps - 1, steps, steps + steps // 2, 2 * steps}):
         first = tiny_runs.training(spec, kernels=kernels)
         records_before = run_to(first, stop)
@@ -162,7 +166,7 @@ def test_an_epochs_figures_are_keras_means_over_images() -> None:
     twin = tiny_runs.training(spec)
     plan = loop._plan(twin, epoch=1)
     program = twin.program
-    program.begin_epoch(plan, rates=torch.full((3,), 0.01, dtype=torch.float64))
+    program.begin_epoch(plan, controls=controls(twin))
     total, correct = 0.0, 0
     for start, size in ((0, 50), (50, 50), (100, 20)):
         rows = torch.arange(start, start + size)
@@ -194,7 +198,7 @@ def kernels(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
 def test_l2_concerns_convolution_kernels_alone() -> None:
     training = tiny_runs.training(tiny_runs.recipe())
     weights = training.program.weights
-    assert weights.kernels.numel() == sum(w.numel() for _, w in kernels(training.program.network))
+    assert weights.layout.conv_kernels == sum(w.numel() for _, w in kernels(training.program.network))
     assert isinstance(training.program.network, resnet.ResNet)
 
 
@@ -212,7 +216,7 @@ def test_a_run_that_diverges_stops_before_its_weights_are_spoiled(precision: str
 def test_the_step_that_diverges_is_named_and_everything_stands_still_from_it_on() -> None:
     training = tiny_runs.training(tiny_runs.recipe())
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), rates=torch.full((8,), 0.01, dtype=torch.float64))
+    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
     program.step(16)
     program.step(16)
     before = state(training)
@@ -238,7 +242,7 @@ def test_validation_that_is_not_finite_is_a_divergence_not_a_traceback() -> None
 def test_float16_skips_an_overflowing_step_halves_the_scale_and_goes_on() -> None:
     training = tiny_runs.training(tiny_runs.recipe("precision=float16"))
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), rates=torch.full((8,), 0.01, dtype=torch.float64))
+    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
     scale = program.state()["loss_scale"]
     assert float(scale) == 2.0**15
     scale.fill_(2.0**40)

@@ -117,7 +117,7 @@ def from_shifts(
     last: int,
     centre: npt.NDArray[np.int64] | None = None,
 ) -> Draws:
-    """Return the draws for given `shifts` [N, 2] in pixels (down, right: Keras's tx, ty) and `flips` [N].
+    """Return the draws for given `shifts` [N, 2] in pixels (down, right: Keras's ty, tx) and `flips` [N].
 
     `last`: where a mirrored image begins, the last of the gathered columns: W for `shift_flip`, W - 1 for `crop_flip`.
     """

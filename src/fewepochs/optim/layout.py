@@ -71,10 +71,12 @@ class Controls:
     """What a step decides for every optimizer: tensors float64 without dimensions, on the device.
 
     `lr`, `momentum` and `decay` (the weight decay's strength) are the step's own. `live` is 1, or 0 for a frozen step,
-    which leaves weights and state bit for bit as they are.
+    which leaves weights and state bit for bit as they are. `on_host`: lr, momentum and decay again, as numbers, for
+    rules that are not ours and want them so.
     """
 
     lr: Tensor
     momentum: Tensor
     decay: Tensor
     live: Tensor
+    on_host: tuple[float, float, float]

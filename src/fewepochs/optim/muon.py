@@ -19,7 +19,7 @@ Differences from torch.optim.Muon (2.13):
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -103,11 +103,12 @@ class Muon:
     def update(self, gradient: Tensor, controls: Controls) -> None:
         """Update all weights [P] from a finite `gradient` [P]; momentum schedules move Muon's momentum alone."""
         self._kernels.update(gradient[: self._split], controls)
-        own = Controls(
+        lr, _, decay = controls.on_host
+        own = replace(
+            controls,
             lr=controls.lr * self._lr_ratio,
             momentum=torch.full_like(controls.momentum, self._rest_momentum),
-            decay=controls.decay,
-            live=controls.live,
+            on_host=(lr * self._lr_ratio, self._rest_momentum, decay),
         )
         self._rest.update(gradient[self._split :], own)
 

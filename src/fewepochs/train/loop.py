@@ -183,7 +183,7 @@ def _train_epoch(training: Training, *, progress: Progress) -> bool:
     progress.steps_per_epoch = steps
     stop = training.meter.start()
     controls = torch.from_numpy(_controls(training, epoch=epoch))
-    program.begin_epoch(_plan(training, epoch=epoch), controls=controls, resume=training.epoch_steps > 0)
+    program.begin_epoch(_plan(training, epoch=epoch), controls=controls, done=training.epoch_steps)
     images = len(training.data.train)
     while training.epoch_steps < steps and not progress.stop:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))

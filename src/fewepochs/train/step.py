@@ -94,6 +94,8 @@ class TrainingStep:
         self._order = torch.zeros(len(data.train), dtype=torch.int64, device=device)
         self._draws: augment.Draws | None = None
         self._controls = torch.zeros(3, 0, dtype=torch.float64, device=device)
+        self._on_host: list[tuple[float, float, float]] = []
+        self._step_on_host = 0
         self._counts = {name: torch.zeros((), dtype=torch.int64, device=device) for name in _COUNTS}
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._loss_scale = torch.full((), INITIAL_LOSS_SCALE if self._scaled else 1.0, device=device)
@@ -103,15 +105,17 @@ class TrainingStep:
 
     # --- an epoch ---------------------------------------------------------------------------------------------
 
-    def begin_epoch(self, plan: loader.EpochPlan, *, controls: Tensor, resume: bool = False) -> None:
+    def begin_epoch(self, plan: loader.EpochPlan, *, controls: Tensor, done: int = 0) -> None:
         """Take over an epoch's plan and its `controls` float64 [3, steps]: learning rate, momentum, weight decay.
 
-        `resume` leaves the place in the epoch and the sums as they are: an epoch that is continued.
+        `done` steps of the epoch were done before: the place in it and the sums stand as they were restored.
         """
         self._order.copy_(plan.order)
         self._draws = plan.draws
         self._controls = controls.to(self._order.device)
-        if not resume:
+        self._on_host = list(zip(*controls.tolist(), strict=True))
+        self._step_on_host = done
+        if done == 0:
             for name in ("cursor", "epoch_steps", "correct", "images"):
                 self._counts[name].zero_()
             self._loss_sum.zero_()
@@ -220,7 +224,9 @@ class TrainingStep:
         # Not controls[:, k]: a tensor of no dimensions as an index is read by the host.
         here = self._counts["epoch_steps"].expand(3, 1)
         lr, momentum, decay = self._controls.gather(1, here).squeeze(1).unbind()
-        return Controls(lr=lr, momentum=momentum, decay=decay, live=live)
+        on_host = self._on_host[self._step_on_host]
+        self._step_on_host += 1
+        return Controls(lr=lr, momentum=momentum, decay=decay, live=live, on_host=on_host)
 
     def _rescale(self, finite: Tensor) -> None:
         steps = self._counts["scale_steps"]
