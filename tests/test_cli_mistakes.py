@@ -1,0 +1,127 @@
+"""A mistake ends in one message, the documented exit code, and no trace: neither a traceback nor a run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import run_folders
+from command_line import Ended, problems, run, run_unread, tiny
+from fewepochs import store
+
+
+def _refused(*arguments: str | Path, folder: Path, code: int) -> Ended:
+    """Return `fewepochs ARGUMENTS`, which must end with `code`, say why on stderr alone, and leave no runs."""
+    ended = run(*arguments, folder=folder)
+    assert ended.returncode == code, ended.stderr
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert not list(folder.glob("runs/*"))
+    return ended
+
+
+# --- 2: usage and recipes -----------------------------------------------------------------------------------------
+
+BAD = """
+name = "bad"
+batch_size = 0
+sede = 3
+[data]
+kind = "digit"
+[network]
+kind = "resnet-v2"
+depth = 11
+dpth = 20
+[optimizer]
+kind = "adam"
+lr = nan
+[budget]
+epochs = 2
+"""
+
+
+def test_everything_wrong_with_a_recipe_is_said_at_once_with_what_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(BAD)
+    refused = _refused("train", "bad.toml", "--set", "optimizer.beta1=0.8", "--set", "oops", folder=tmp_path, code=2)
+    assert refused.stderr.splitlines()[0] == "fewepochs: bad.toml: 7 problems"
+    told = {line.partition(":")[0]: line for line in problems(refused)}
+    fields = {"--set", "batch_size", "sede", "data.kind", "network.dpth", "optimizer.lr", "optimizer.beta1"}
+    assert set(told) == fields
+    for field, meant in {"sede": "seed", "data.kind": "digits", "network.dpth": "depth"}.items():
+        assert told[field].endswith(f"did you mean '{meant}'?")
+    assert "(got 0)" in told["batch_size"]
+
+
+def test_a_recipe_that_is_nowhere_is_named_with_the_nearest(tmp_path: Path) -> None:
+    refused = _refused("train", "digit-step", folder=tmp_path, code=2)
+    (problem,) = problems(refused)
+    assert problem.startswith("recipe: neither a shipped recipe nor a file (got 'digit-step')")
+    assert problem.endswith("did you mean 'digits-step'?")
+
+
+OPTIONS = [
+    ("--set=optimizer.lr=fast", "optimizer.lr: ", "'fast'"),
+    ("--device=gpu", "--device: not a device (got 'gpu')", "allowed: auto, cpu, cuda"),
+    ("--kernels=fast", "--kernels: not a kind of kernels (got 'fast')", "allowed: auto, fused, torch"),
+    ("--seeds=3..1", "--seeds: not a set of seeds (got '3..1')", "allowed: 0..9, or 0,3,5"),
+    ("--stop-at-target=92", "--stop-at-target: not an accuracy (got '92.0')", "at most 1"),
+    ("--progress=fancy", "--progress: not a kind of progress (got 'fancy')", "auto, rich, plain, json, off"),
+]
+
+
+@pytest.mark.parametrize(("option", "start", "inside"), OPTIONS, ids=[option for option, _, _ in OPTIONS])
+def test_a_bad_option_is_refused_with_what_is_allowed(tmp_path: Path, option: str, start: str, inside: str) -> None:
+    (problem,) = problems(_refused("train", "digits-step", option, folder=tmp_path, code=2))
+    assert problem.startswith(start)
+    assert inside in problem
+
+
+def test_an_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
+    refused = _refused("train", "digits-step", "--sede", "3", folder=tmp_path, code=2)
+    assert refused.stderr.startswith("Usage: ")
+    assert "No such option: --sede" in refused.stderr
+
+
+def test_a_mistake_that_nobody_hears_of_keeps_its_exit_code(tmp_path: Path) -> None:
+    assert run_unread("train", "digits-step", "--set", "bad=1", folder=tmp_path).returncode == 2
+
+
+# --- 3: data ------------------------------------------------------------------------------------------------------
+
+
+def test_data_that_is_not_there_is_named_with_how_to_get_it(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    refused = _refused("train", "resnet56v2-adam-atienza", "--data", absent, folder=tmp_path, code=3)
+    assert refused.stderr.startswith(f"fewepochs: {absent} does not exist.")
+    assert "fewepochs data fetch cifar10" in refused.stderr
+
+
+# --- 5: storage ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_where_the_runs_should_lie_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    name = store.run_name(tiny(tmp_path))
+    refused = _refused("train", "tiny.toml", "--out", "file/below", folder=tmp_path, code=5)
+    assert refused.stderr.startswith(f"fewepochs: file/below/{name}: cannot be written: Not a directory")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_what_is_no_run_cannot_be_resumed_or_shown(tmp_path: Path) -> None:
+    resumed = _refused("resume", "absent", folder=tmp_path, code=5)
+    assert resumed.stderr.startswith("fewepochs: absent: not a run folder (no recipe.toml)")
+    shown = _refused("show", "absent", folder=tmp_path, code=5)
+    assert shown.stderr == "fewepochs: absent: no such run folder\n"
+
+
+# --- 6: checkpoints and logs --------------------------------------------------------------------------------------
+
+
+def test_a_log_that_is_damaged_in_the_middle_is_not_summed_up(tmp_path: Path) -> None:
+    run_folders.make(tmp_path / "run", epochs=3)
+    log = tmp_path / "run" / "epochs.jsonl"
+    log.write_bytes(log.read_bytes().replace(json.dumps({"epoch": 2})[1:-1].replace(" ", "").encode(), b'"epoch":9'))
+    refused = _refused("show", "run", folder=tmp_path, code=6)
+    assert "epochs.jsonl, line 2: damaged. Nothing was changed." in refused.stderr
