@@ -84,8 +84,8 @@ def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fus
     plan = loader.plan_epoch(
         training.data, augmentation=recipe.augmentation, order_seed=0, augmentation_seed=0, epoch=1
     )
-    controls = torch.tensor([[recipe.optimizer.lr], [0.9], [0.0]], dtype=torch.float64)
-    training.program.begin_epoch(plan, controls=controls.expand(3, training.horizon.epoch_steps[0]))
+    controls = np.repeat([[recipe.optimizer.lr], [0.9], [0.0]], training.horizon.epoch_steps[0], axis=1)
+    training.program.begin_epoch(plan, controls=controls)
     return training
 
 

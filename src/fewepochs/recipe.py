@@ -103,21 +103,21 @@ class Recipe(base.Spec):
 
 def canonical_json(recipe: Recipe) -> str:
     """Return what decides the outcome as JSON: sorted keys, no spaces; what is as by default is left out."""
-    content = _telling(recipe)
+    content = telling(recipe)
     # Two ways to say the same seeds are one experiment.
     content["seeds"] = {stream: recipe.stream_seed(stream) for stream in STREAMS}
     told = {name: value for name, value in content.items() if name not in (*LABELS, "seed")}
     return json.dumps({"format": FORMAT, **told}, sort_keys=True, separators=(",", ":"))
 
 
-def _telling(spec: base.Spec) -> dict[str, Any]:
-    """Return the fields that differ from their defaults, and the kind, which tells the parts apart."""
+def telling(spec: base.Spec) -> dict[str, Any]:
+    """Return what differs from the defaults, and each part's kind, as nested tables: JSON-able."""
     content: dict[str, Any] = {}
     dumped = spec.model_dump(mode="json")
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
         if name == "kind" or value != field.default:
-            content[name] = _telling(value) if isinstance(value, base.Spec) else dumped[name]
+            content[name] = telling(value) if isinstance(value, base.Spec) else dumped[name]
     return content
 
 

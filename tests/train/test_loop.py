@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fewepochs import errors, records
+from fewepochs import errors, records, schedules
 from fewepochs.nets import resnet
 from fewepochs.train import checkpoint, loop
 
@@ -75,8 +75,8 @@ def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatc
     assert reads.seen == []
 
 
-def controls(training: loop.Training) -> torch.Tensor:
-    return torch.from_numpy(loop._controls(training, epoch=1))
+def controls(training: loop.Training) -> schedules.Rates:
+    return loop._controls(training, epoch=1)
 
 
 def _forbidden(*_: Any, **__: Any) -> Any:

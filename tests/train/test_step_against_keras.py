@@ -72,7 +72,7 @@ def program(network: resnet.ResNet, batches: Batches, *, precision: base.Precisi
         precision=precision,
     )
     order = torch.arange(len(part))
-    controls = torch.tensor([[LR], [0.9], [0.0]], dtype=torch.float64).expand(3, STEPS)
+    controls = np.repeat([[LR], [0.9], [0.0]], STEPS, axis=1)
     made.begin_epoch(loader.EpochPlan(order, None), controls=controls)
     return made
 

@@ -102,10 +102,12 @@ def _names(by_digest: Mapping[str, recipes.Recipe]) -> dict[str, str]:
 def _difference(recipe: recipes.Recipe, alike: Sequence[recipes.Recipe]) -> str | None:
     """Return the fields in which recipes of one name differ, with `recipe`'s values; None where they are many."""
     tables = [_fields(other) for other in alike]
+    told = flat(recipes.telling(recipe))
     own = [
         f"{field} = {value}"
         for field, value in _fields(recipe).items()
-        if any(field not in table or table[field] != value for table in tables)
+        # A field that not all of them have belongs to a part that its kind names: its default says no more.
+        if any(table.get(field) != value for table in tables) and (field in told or all(field in t for t in tables))
     ]
     return ", ".join(own) if len(own) <= MAX_DIFFERENCES else None
 

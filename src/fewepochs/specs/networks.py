@@ -26,6 +26,7 @@ class _ResNet(Spec):
     0.99 here).
     """
 
+    kind: str  # first, whoever adds to it
     depth: PositiveInt | None = None
     units: Ints | None = None
     stem: Stem = Stem()

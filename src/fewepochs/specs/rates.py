@@ -75,6 +75,7 @@ class PiecewiseLinear(Spec):
 class _Fall(Spec):
     """From 1 at the begin to `end` at the position `until`; there it stays."""
 
+    kind: str  # first, whoever adds to it
     unit: TimeUnit = "budget"
     every: Every = "step"
     until: Positive = 1.0

@@ -29,6 +29,7 @@ def _with_torch_default(given: Any, field: str, value: float) -> Any:
 
 
 class _AdamFamily(Spec):
+    kind: str  # first, whoever adds to it
     semantics: Semantics = "keras"
     lr: Positive = 1e-3
     beta_1: Unit = 0.9

@@ -182,8 +182,8 @@ def _train_epoch(training: Training, *, progress: Progress) -> bool:
     progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
     progress.steps_per_epoch = steps
     stop = training.meter.start()
-    controls = torch.from_numpy(_controls(training, epoch=epoch))
-    program.begin_epoch(_plan(training, epoch=epoch), controls=controls, done=training.epoch_steps)
+    plan, controls = _plan(training, epoch=epoch), _controls(training, epoch=epoch)
+    program.begin_epoch(plan, controls=controls, done=training.epoch_steps)
     images = len(training.data.train)
     while training.epoch_steps < steps and not progress.stop:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))

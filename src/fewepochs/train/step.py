@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewepochs import schedules
 from fewepochs.data import augment, loader
 from fewepochs.nets import layers
 from fewepochs.optim import build as optimizers
@@ -105,14 +106,14 @@ class TrainingStep:
 
     # --- an epoch ---------------------------------------------------------------------------------------------
 
-    def begin_epoch(self, plan: loader.EpochPlan, *, controls: Tensor, done: int = 0) -> None:
+    def begin_epoch(self, plan: loader.EpochPlan, *, controls: schedules.Rates, done: int = 0) -> None:
         """Take over an epoch's plan and its `controls` float64 [3, steps]: learning rate, momentum, weight decay.
 
         `done` steps of the epoch were done before: the place in it and the sums stand as they were restored.
         """
         self._order.copy_(plan.order)
         self._draws = plan.draws
-        self._controls = controls.to(self._order.device)
+        self._controls = torch.from_numpy(controls).to(self._order.device)
         self._on_host = list(zip(*controls.tolist(), strict=True))
         self._step_on_host = done
         if done == 0:
