@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewepochs.optim import decay, keras, muon
+from fewepochs.optim import adam, decay, lamb, lion, muon, sgd
 from fewepochs.optim.layout import Layout
 from fewepochs.optim.rule import Optimizer
 from fewepochs.specs import updates
@@ -25,9 +25,17 @@ def build(spec: updates.Optimizer, *, layout: Layout, weight_decay: updates.Weig
 def _rule(spec: updates.Optimizer, *, layout: Layout) -> Optimizer:
     match spec:
         case updates.Adam() | updates.AdamW():
-            return keras.Adam(spec, layout=layout)
+            return adam.Adam(spec, layout=layout)
+        case updates.Nadam():
+            return adam.Nadam(spec, layout=layout)
         case updates.Sgd():
-            return keras.Sgd(spec, layout=layout)
+            return sgd.Sgd(spec, layout=layout)
+        case updates.RmsProp():
+            return sgd.RmsProp(spec, layout=layout)
+        case updates.Lion():
+            return lion.Lion(spec, layout=layout)
+        case updates.Lamb():
+            return lamb.Lamb(spec, layout=layout)
         case _:
             raise NotImplementedError(spec.kind)
 

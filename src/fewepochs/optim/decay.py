@@ -49,6 +49,10 @@ class Decayed:
                 assert_never(self._spec)
         self._rule.update(gradient, controls)
 
+    def averaged(self) -> Tensor | None:
+        """Return what the rule says."""
+        return self._rule.averaged()
+
     def state(self) -> dict[str, Tensor]:
         """Return the rule's state; decay has none."""
         return self._rule.state()

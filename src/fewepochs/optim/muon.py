@@ -84,6 +84,10 @@ class MuonKernels:
                 group.put(torch.where(controls.live > 0, unit, weights), self._weights)
         self._weights.addcmul_(direction, (-controls.lr * controls.live).to(dtype))
 
+    def averaged(self) -> Tensor | None:
+        """Return None: evaluation sees the weights as they are."""
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs, by name; the tensors are the live ones."""
         return {"buffer": self._buffer}
@@ -111,6 +115,10 @@ class Muon:
             on_host=(lr * self._lr_ratio, self._rest_momentum, decay),
         )
         self._rest.update(gradient[self._split :], own)
+
+    def averaged(self) -> Tensor | None:
+        """Return None: evaluation sees the weights as they are."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """Return both rules' state."""

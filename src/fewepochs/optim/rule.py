@@ -19,8 +19,14 @@ class Optimizer(Protocol):
         A frozen step comes with a gradient of zeros.
         """
 
+    def averaged(self) -> Tensor | None:
+        """Return the weights [P] that evaluation is to see, where the rule averages by itself; None elsewhere."""
+
     def state(self) -> dict[str, Tensor]:
-        """Return the tensors that a resumed run needs, by name; copying into them restores the state."""
+        """Return the tensors that a resumed run needs, by name; copying into them restores the state.
+
+        The names are the same before the first step as after any.
+        """
 
 
 def if_live(value: Tensor, otherwise: float, controls: Controls, dtype: torch.dtype) -> Tensor:

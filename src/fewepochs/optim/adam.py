@@ -1,4 +1,4 @@
-"""Update rules as Keras 3.15 computes them, on all weights at once; `semantics = "torch"` gives torch 2.13's.
+"""Adam and Nadam as Keras 3.15 computes them, on all weights at once; `semantics = "torch"` gives torch 2.13's.
 
 Adam (Kingma & Ba 2015, arXiv:1412.6980), for step t = 1, 2, ...:
 
@@ -12,13 +12,16 @@ Differences of torch's Adam:
    1 / sqrt(1 - beta_2^t).
 2. The default epsilon is 1e-8, Keras's 1e-7.
 
-SGD with momentum:
+Nadam (Dozat 2016, "Incorporating Nesterov momentum into Adam"), with m and v as above:
 
-    v = momentum * v - lr * g        w += v        with Nesterov momentum w += momentum * v - lr * g
+    u_t = beta_1 * (1 - 0.96^(t * momentum_decay) / 2)      U_t = u_1 * ... * u_t
+    m_hat = u_(t+1) * m / (1 - U_(t+1)) + (1 - u_t) * g / (1 - U_t)
+    v_hat = v / (1 - beta_2^t)
+    w -= lr * m_hat / (sqrt(v_hat) + epsilon)
 
-Differences of torch's SGD:
-1. The buffer holds gradients, b = momentum * b + g, and lr multiplies it: w -= lr * b, with Nesterov momentum
-   w -= lr * (g + momentum * b). A change of lr acts at once on what the buffer holds.
+Differences of torch's NAdam, of which the rule is none:
+1. The default momentum_decay is 0.004: u_t grows over hundreds of steps. Keras has no such argument, and 1.
+2. The default epsilon is 1e-8, Keras's 1e-7.
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ import torch
 from torch import Tensor
 
 from fewepochs.optim.layout import Controls, Layout
-from fewepochs.optim.rule import if_live
 from fewepochs.specs import updates
 
 
@@ -56,34 +58,50 @@ class Adam:
         denominator = self._v.sqrt().add_(epsilon.to(dtype).clamp_min(torch.finfo(dtype).tiny))
         self._weights.sub_(torch.div(self._m, denominator).mul_(alpha.to(dtype)))
 
+    def averaged(self) -> Tensor | None:
+        """Return None: evaluation sees the weights as they are."""
+        return None
+
     def state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs, by name; the tensors are the live ones."""
         return {"m": self._m, "v": self._v, "t": self._t}
 
 
-class Sgd:
-    """Gradient descent with heavy-ball or Nesterov momentum. Owns the buffer, of either semantics."""
+class Nadam:
+    """Nadam. Owns m, v, t and the product U of the momenta so far."""
 
-    def __init__(self, spec: updates.Sgd, *, layout: Layout) -> None:
+    def __init__(self, spec: updates.Nadam, *, layout: Layout) -> None:
         self._spec = spec
         self._weights = layout.vector
-        self._buffer = torch.zeros_like(self._weights)
+        self._m = torch.zeros_like(self._weights)
+        self._v = torch.zeros_like(self._weights)
+        self._t = torch.zeros((), dtype=torch.float64, device=self._weights.device)
+        self._product = torch.ones_like(self._t)
 
     @torch.no_grad()
     def update(self, gradient: Tensor, controls: Controls) -> None:
         """Update the weights [P] from a finite `gradient` [P]."""
-        dtype = gradient.dtype
-        lr = (controls.lr * controls.live).to(dtype)
-        momentum = if_live(controls.momentum, 1.0, controls, dtype)
-        if self._spec.semantics == "keras":
-            self._buffer.mul_(momentum).addcmul_(gradient, -lr)
-            ahead = self._buffer * momentum - lr * gradient if self._spec.nesterov else self._buffer
-            self._weights.addcmul_(ahead, controls.live.to(dtype))
-        else:
-            self._buffer.mul_(momentum).add_(gradient)
-            ahead = torch.addcmul(gradient, self._buffer, momentum) if self._spec.nesterov else self._buffer
-            self._weights.addcmul_(ahead, -lr)
+        spec, live, dtype = self._spec, controls.live, gradient.dtype
+        self._t += live
+        now, ahead = self._momentum(self._t), self._momentum(self._t + 1.0)
+        self._product.mul_(torch.where(live > 0, now, 1.0))
+        # Both sides of the fraction are multiplied by root; at t = 0 root is 0 and 0/0 stands for 0, as in Adam.
+        root = torch.sqrt(1.0 - spec.beta_2**self._t)
+        of_m = torch.nan_to_num(controls.lr * root * ahead / (1.0 - self._product * ahead)) * live
+        of_g = torch.nan_to_num(controls.lr * root * (1.0 - now) / (1.0 - self._product)) * live
+        self._m.lerp_(gradient, ((1.0 - spec.beta_1) * live).to(dtype))
+        self._v.lerp_(gradient.square(), ((1.0 - spec.beta_2) * live).to(dtype))
+        denominator = self._v.sqrt().add_((spec.epsilon * root).to(dtype).clamp_min(torch.finfo(dtype).tiny))
+        ahead_m = torch.addcmul(self._m * of_m.to(dtype), gradient, of_g.to(dtype))
+        self._weights.sub_(ahead_m.div_(denominator))
+
+    def averaged(self) -> Tensor | None:
+        """Return None: evaluation sees the weights as they are."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """Return what a resumed run needs, by name; the tensors are the live ones."""
-        return {"buffer": self._buffer}
+        return {"m": self._m, "v": self._v, "t": self._t, "product": self._product}
+
+    def _momentum(self, t: Tensor) -> Tensor:
+        return self._spec.beta_1 * (1.0 - 0.5 * 0.96 ** (t * self._spec.momentum_decay))
