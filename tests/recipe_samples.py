@@ -106,7 +106,8 @@ def _units(stages: int) -> st.SearchStrategy[Any]:
 
 def _network(kind: type[networks.ResNetV1 | networks.ResNetV2], *, step: int) -> st.SearchStrategy[Any]:
     stem = parts(networks.Stem, filters=SIZES, kernel=SIZES, stride=SIZES)
-    rest = {"stem": stem, "activation": st.sampled_from(["relu", "elu", "gelu", "silu"]), "dropout": UNIT}
+    activation = st.sampled_from(["relu", "elu", "gelu", "silu"])
+    rest = {"stem": stem, "activation": activation, "dropout": UNIT, "bn_momentum": UNIT}
     common = st.fixed_dictionaries({}, optional={**rest, "conv_bias": st.booleans()})
 
     def of_stages(stages: int) -> st.SearchStrategy[Any]:
@@ -127,23 +128,100 @@ def _positions(draw: st.DrawFn, *, unit: str, least: int, zero: bool) -> tuple[f
     return tuple(sorted(draw(st.lists(values, min_size=least, max_size=6, unique=True))))
 
 
+FACTORS = st.floats(0, 1e9)
+POSITIVE_FACTORS = st.floats(0, 1e9, exclude_min=True)
+INSIDE = st.floats(0, 1, exclude_min=True, exclude_max=True)
+EVERY: st.SearchStrategy[Literal["step", "epoch"]] = st.sampled_from(["step", "epoch"])
+
+
+def _lengths(unit: str) -> st.SearchStrategy[float]:
+    return st.floats(1e-6, 1.0 if unit == "budget" else 1e6)
+
+
 @st.composite
-def schedules(draw: st.DrawFn) -> rates.Schedule:
-    """Return any schedule, its positions rising."""
+def _piecewise(draw: st.DrawFn, *, unit: Literal["epochs", "budget"]) -> rates.Course:
+    every: Literal["step", "epoch"] = draw(EVERY)
+    if draw(st.booleans()):
+        positions = draw(_positions(unit=unit, least=2, zero=True))
+        points = tuple((position, draw(FACTORS)) for position in positions)
+        return rates.PiecewiseLinear(unit=unit, every=every, points=points)
+    boundaries = draw(_positions(unit=unit, least=0, zero=False))
+    factors = draw(st.lists(FACTORS, min_size=len(boundaries) + 1, max_size=len(boundaries) + 1).map(tuple))
+    return rates.PiecewiseConstant(unit=unit, every=every, boundaries=boundaries, factors=factors)
+
+
+def _smooth(unit: str) -> st.SearchStrategy[Any]:
+    common = {"unit": st.just(unit), "every": EVERY}
+    fall = {**common, "until": _lengths(unit), "end": FACTORS}
+    restarts = {**common, "stretch": st.floats(1, 1e6), "shrink": st.floats(0, 1, exclude_min=True), "end": FACTORS}
+    return (
+        _needing(rates.Polynomial, fall, power=POSITIVE)
+        | _needing(rates.Exponential, {**fall, "end": POSITIVE_FACTORS})
+        | _needing(rates.Cosine, fall, wave=st.sampled_from(["half", "quarter"]))
+        | _lengths(unit).flatmap(lambda first: _needing(rates.CosineRestarts, {**restarts, "first": st.just(first)}))
+    )
+
+
+def _needing(
+    kind: type[base.Spec], needed: dict[str, st.SearchStrategy[Any]], **fields: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    """Return values of `kind`: `needed` given always, `fields` given or left to their defaults."""
+    return st.fixed_dictionaries(needed, optional=fields).map(lambda given: kind(**given))
+
+
+@st.composite
+def one_cycles(draw: st.DrawFn) -> rates.OneCycle:
+    """Return any 1cycle."""
+    three_phase = draw(st.booleans())
+    momentum = draw(maybe(st.tuples(UNIT, UNIT).map(lambda pair: (min(pair), max(pair)))))
+    return rates.OneCycle(
+        rise=draw(st.floats(0, 0.5, exclude_min=True, exclude_max=True) if three_phase else INSIDE),
+        start=draw(FACTORS),
+        end=draw(FACTORS),
+        anneal=draw(st.sampled_from(["cosine", "linear"])),
+        three_phase=three_phase,
+        momentum=momentum,
+    )
+
+
+@st.composite
+def trapezoids(draw: st.DrawFn) -> rates.Trapezoid:
+    """Return any trapezoid."""
+    rise, fall = sorted((draw(st.floats(0, 1)), draw(st.floats(0, 1))))
+    return rates.Trapezoid(every=draw(EVERY), rise=rise, fall=fall, start=draw(FACTORS), end=draw(FACTORS))
+
+
+@st.composite
+def warm_ups(draw: st.DrawFn, *, moves_momentum: bool = True) -> rates.WarmUp:
+    """Return any warm-up, whatever follows it; one in epochs may be longer than a budget."""
     unit: Literal["epochs", "budget"] = draw(st.sampled_from(["epochs", "budget"]))
-    every: Literal["step", "epoch"] = draw(st.sampled_from(["step", "epoch"]))
-    match draw(st.sampled_from(["constant", "piecewise-constant", "piecewise-linear"])):
-        case "constant":
-            return rates.Constant()
-        case "piecewise-constant":
-            boundaries = draw(_positions(unit=unit, least=0, zero=False))
-            count = len(boundaries) + 1
-            factors = draw(st.lists(NON_NEGATIVE, min_size=count, max_size=count).map(tuple))
-            return rates.PiecewiseConstant(unit=unit, every=every, boundaries=boundaries, factors=factors)
-        case _:
-            positions = draw(_positions(unit=unit, least=2, zero=True))
-            points = tuple((position, draw(NON_NEGATIVE)) for position in positions)
-            return rates.PiecewiseLinear(unit=unit, every=every, points=points)
+    length = draw(INSIDE if unit == "budget" else st.floats(0, 50, exclude_min=True))
+    return rates.WarmUp(unit=unit, length=length, start=draw(FACTORS), then=draw(_courses(moves_momentum)))
+
+
+def _courses(moves_momentum: bool) -> st.SearchStrategy[Any]:
+    cycles = one_cycles() if moves_momentum else one_cycles().map(lambda c: c.model_copy(update={"momentum": None}))
+    return (
+        st.just(rates.Constant())
+        | _piecewise(unit="epochs")
+        | _piecewise(unit="budget")
+        | _smooth("epochs")
+        | _smooth("budget")
+        | cycles
+        | trapezoids()
+    )
+
+
+def schedules(*, moves_momentum: bool = True) -> st.SearchStrategy[Any]:
+    """Return any schedule."""
+    return _courses(moves_momentum) | warm_ups(moves_momentum=moves_momentum)
+
+
+@st.composite
+def batch_schedules(draw: st.DrawFn) -> rates.BatchSchedule:
+    """Return anything that a batch size may follow."""
+    found = draw(st.just(rates.Constant()) | _piecewise(unit="epochs") | _piecewise(unit="budget"))
+    return found if isinstance(found, rates.PiecewiseConstant) else rates.Constant()
 
 
 PLATEAUS = parts(
@@ -162,23 +240,124 @@ DATA = st.builds(
     validation=VALIDATIONS,
     normalise=st.sampled_from(["mean-image", "per-channel", "none"]),
 )
+ADAM = {"semantics": st.sampled_from(["keras", "torch"]), "lr": POSITIVE, "beta_1": UNIT, "beta_2": UNIT}
+MOMENTUM = {"lr": POSITIVE, "momentum": UNIT}
+SCHEDULE_FREE = {"lr": POSITIVE, "warm_up_steps": st.integers(0, 999), "bn_images": SIZES}
+AUXILIARY = (
+    parts(updates.Sgd, **MOMENTUM)
+    | parts(updates.Adam, **ADAM, epsilon=POSITIVE)
+    | parts(updates.AdamW, **ADAM, epsilon=POSITIVE)
+)
+OPTIMIZERS = (
+    AUXILIARY
+    | parts(updates.Nadam, **ADAM, epsilon=POSITIVE, momentum_decay=POSITIVE)
+    | parts(updates.RmsProp, **MOMENTUM, rho=UNIT, centered=st.booleans(), epsilon=POSITIVE)
+    | parts(updates.Lion, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT)
+    | parts(updates.Lamb, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE)
+    | parts(
+        updates.Muon,
+        **MOMENTUM,
+        nesterov=st.booleans(),
+        iterations=st.integers(1, 20),
+        unit_filters=st.booleans(),
+        scale=st.sampled_from(["none", "aspect", "rms"]),
+        auxiliary=AUXILIARY,
+    )
+    | parts(updates.ScheduleFreeSgd, **SCHEDULE_FREE, momentum=UNIT)
+    | parts(updates.ScheduleFreeAdamW, **SCHEDULE_FREE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE)
+    | st.builds(
+        updates.PythonOptimizer,
+        target=st.just("mypkg.Own"),
+        lr=POSITIVE,
+        arguments=st.dictionaries(
+            NAMES, st.booleans() | st.integers(-9, 9) | st.floats(0, 9) | NAMES | st.just((0.5, 0.25)), max_size=3
+        ),
+    )
+)
+TOUCHED = st.sampled_from(["conv-kernels", "kernels", "all"])
+AVERAGING = (
+    st.just(updates.NoAveraging())
+    | parts(updates.Ema, decay=UNIT, every=SIZES, bn_images=SIZES)
+    | parts(updates.Swa, start=UNIT, bn_images=SIZES)
+)
+FLIPS = st.sampled_from(["random", "alternating", "none"])
+PIXELS = st.integers(0, 64)
+
+
+def weight_decays(*, of: str) -> st.SearchStrategy[Any]:
+    """Return any weight decay that an optimizer of the kind `of` takes."""
+    common = {"on": TOUCHED, "schedule": schedules()}
+    none = st.just(updates.NoWeightDecay())
+    coupled = parts(updates.Coupled, strength=NON_NEGATIVE, **common)
+    decoupled = parts(updates.Decoupled, strength=NON_NEGATIVE, **common)
+    independent = parts(updates.Independent, strength=UNIT, **common)
+    match of:
+        case "adamw":
+            return decoupled | independent
+        case "adam":
+            return none | coupled
+        case "schedule-free-sgd" | "schedule-free-adamw":
+            return none | decoupled
+        case _:
+            return none | coupled | decoupled | independent
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> dict[str, Any]:
+    """Return an optimizer and the fields of a recipe that have to agree with it."""
+    optimizer = draw(OPTIMIZERS)
+    movable = updates.momentum_of(optimizer) is not None
+    by_itself = draw(st.booleans())
+    moved = movable and by_itself
+    return {
+        "optimizer": optimizer,
+        "weight_decay": draw(weight_decays(of=optimizer.kind)),
+        "averaging": updates.NoAveraging() if optimizer.kind.startswith("schedule-free") else draw(AVERAGING),
+        "schedule": draw(schedules(moves_momentum=movable and not by_itself)),
+        "momentum_schedule": draw(schedules(moves_momentum=False)) if moved else rates.Constant(),
+    }
+
+
+def _recipe(rule: dict[str, Any], rest: dict[str, Any]) -> recipes.Recipe:
+    return recipes.Recipe(**rule, **rest)
+
+
 RECIPES: st.SearchStrategy[recipes.Recipe] = st.builds(
-    recipes.Recipe,
-    name=NAMES,
-    summary=TEXT,
-    data=DATA,
-    augmentation=st.just(inputs.NoAugmentation())
-    | parts(inputs.ShiftFlip, shift=UNIT, flip=st.sampled_from(["random", "alternating", "none"])),
-    network=_network(networks.ResNetV1, step=6) | _network(networks.ResNetV2, step=9),
-    optimizer=parts(updates.Adam, lr=POSITIVE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE),
-    regularisation=st.just(updates.NoRegularisation()) | parts(updates.L2, strength=NON_NEGATIVE),
-    schedule=schedules(),
-    plateau=maybe(PLATEAUS),
-    batch_size=SIZES,
-    precision=st.sampled_from(["float32", "bfloat16", "float16", "float64"]),
-    budget=st.builds(rates.Budget, epochs=st.integers(1, 1_000_000)),
-    seed=SEEDS,
-    seeds=parts(base.StreamSeeds, init=SEEDS, order=SEEDS, augmentation=SEEDS, dropout=SEEDS),
-    targets=st.lists(st.floats(0, 1, exclude_min=True), max_size=4).map(tuple),
-    hold=st.integers(1, 9),
+    _recipe,
+    rules(),
+    st.fixed_dictionaries(
+        {
+            "name": NAMES,
+            "data": DATA,
+            "network": _network(networks.ResNetV1, step=6) | _network(networks.ResNetV2, step=9),
+            "budget": st.builds(rates.Budget, epochs=st.integers(1, 1_000_000)),
+        },
+        optional={
+            "summary": TEXT,
+            "augmentation": st.just(inputs.NoAugmentation())
+            | parts(inputs.ShiftFlip, shift=UNIT, flip=FLIPS, cutout=PIXELS)
+            | parts(
+                inputs.CropFlip,
+                padding=SIZES,
+                fill=st.sampled_from(["reflect", "zero"]),
+                flip=FLIPS,
+                cutout=PIXELS,
+            ),
+            "mixing": st.just(inputs.NoMixing())
+            | parts(inputs.Mixup, alpha=POSITIVE)
+            | parts(inputs.CutMix, alpha=POSITIVE, probability=st.floats(0, 1)),
+            "regularisation": st.just(updates.NoRegularisation())
+            | parts(updates.L2, strength=NON_NEGATIVE, on=st.sampled_from(["conv-kernels", "kernels"])),
+            "clip_norm": maybe(POSITIVE),
+            "label_smoothing": UNIT,
+            "batch_schedule": batch_schedules(),
+            "plateau": maybe(PLATEAUS),
+            "batch_size": SIZES,
+            "precision": st.sampled_from(["float32", "bfloat16", "float16", "float64"]),
+            "seed": SEEDS,
+            "seeds": parts(base.StreamSeeds, init=SEEDS, order=SEEDS, augmentation=SEEDS, dropout=SEEDS),
+            "targets": st.lists(st.floats(0, 1, exclude_min=True), max_size=4).map(tuple),
+            "hold": st.integers(1, 9),
+        },
+    ),
 )

@@ -16,9 +16,12 @@ from fewepochs.specs.base import Fraction, NonNegative, NonNegativeInt, Positive
 
 TimeUnit = Literal["epochs", "budget"]
 Every = Literal["step", "epoch"]
-Factors = Annotated[tuple[NonNegative, ...], Strict(False), Field(min_length=1, max_length=4096)]
+Factor = Annotated[float, Field(ge=0, le=1e9)]
+"""Bounded, so that no schedule leaves the finite numbers."""
+PositiveFactor = Annotated[float, Field(gt=0, le=1e9)]
+Factors = Annotated[tuple[Factor, ...], Strict(False), Field(min_length=1, max_length=4096)]
 Positions = Annotated[tuple[Positive, ...], Strict(False), Field(max_length=4095)]
-Point = Annotated[tuple[NonNegative, NonNegative], Strict(False)]
+Point = Annotated[tuple[NonNegative, Factor], Strict(False)]
 Range = Annotated[tuple[Unit, Unit], Strict(False)]
 
 
@@ -79,7 +82,7 @@ class _Fall(Spec):
     unit: TimeUnit = "budget"
     every: Every = "step"
     until: Positive = 1.0
-    end: NonNegative = 0.0
+    end: Factor = 0.0
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -98,7 +101,7 @@ class Exponential(_Fall):
     """end^p, p from 0 to 1: the same ratio every step."""
 
     kind: Literal["exponential"] = "exponential"
-    end: Positive = 0.01
+    end: PositiveFactor = 0.01
 
 
 class Cosine(_Fall):
@@ -122,10 +125,10 @@ class CosineRestarts(Spec):
     kind: Literal["cosine-restarts"] = "cosine-restarts"
     unit: TimeUnit = "budget"
     every: Every = "step"
-    first: Positive
-    stretch: Annotated[float, Field(ge=1)] = 1.0
-    shrink: Positive = 1.0
-    end: NonNegative = 0.0
+    first: Annotated[float, Field(ge=1e-6)]
+    stretch: Annotated[float, Field(ge=1, le=1e6)] = 1.0
+    shrink: Annotated[float, Field(gt=0, le=1)] = 1.0
+    end: Factor = 0.0
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -142,8 +145,8 @@ class OneCycle(Spec):
 
     kind: Literal["1cycle"] = "1cycle"
     rise: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    start: NonNegative = 0.04
-    end: NonNegative = 4e-6
+    start: Factor = 0.04
+    end: Factor = 4e-6
     anneal: Literal["cosine", "linear"] = "cosine"
     three_phase: bool = False
     momentum: Range | None = None
@@ -164,8 +167,8 @@ class Trapezoid(Spec):
     every: Every = "step"
     rise: Fraction = 0.1
     fall: Fraction = 0.7
-    start: NonNegative = 0.0
-    end: NonNegative = 0.0
+    start: Factor = 0.0
+    end: Factor = 0.0
 
     @model_validator(mode="after")
     def _order(self) -> Self:
@@ -183,7 +186,7 @@ class WarmUp(Spec):
     kind: Literal["warm-up"] = "warm-up"
     unit: TimeUnit = "budget"
     length: Positive
-    start: NonNegative = 0.0
+    start: Factor = 0.0
     then: Course = Constant()
 
     @model_validator(mode="after")
