@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Protocol
 
-from fewepochs.train.loop import Progress
+
+class Stoppable(Protocol):
+    """What is at work and looks at `stop` after each step."""
+
+    stop: bool
 
 
 @dataclass
@@ -22,7 +27,7 @@ class Caught:
 
 
 @contextmanager
-def catching(progress: Progress) -> Iterator[Caught]:
+def catching(progress: Stoppable) -> Iterator[Caught]:
     """While inside, signals ask `progress` to stop; the former handlers come back afterwards."""
     caught = Caught()
 
