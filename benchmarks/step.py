@@ -82,7 +82,13 @@ def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fus
     data = loader.prepare(dataset, spec=recipe.data)
     training = loop.Training(recipe, data=data, device=torch.device("cpu"), kernels=kernels)
     plan = loader.plan_epoch(
-        training.data, augmentation=recipe.augmentation, order_seed=0, augmentation_seed=0, epoch=1
+        training.data,
+        augmentation=recipe.augmentation,
+        mixing=recipe.mixing,
+        steps=1,
+        order_seed=0,
+        augmentation_seed=0,
+        epoch=1,
     )
     controls = np.repeat([[recipe.optimizer.lr], [0.9], [0.0]], training.horizon.epoch_steps[0], axis=1)
     training.program.begin_epoch(plan, controls=controls)

@@ -86,6 +86,8 @@ def test_an_unknown_option_is_a_matter_of_usage(tmp_path: Path) -> None:
 
 def test_a_mistake_that_nobody_hears_of_keeps_its_exit_code(tmp_path: Path) -> None:
     assert run_unread("train", "digits-step", "--set", "bad=1", folder=tmp_path).returncode == 2
+    assert run_unread("train", "--bad", folder=tmp_path).returncode == 2
+    assert run_unread("--help", folder=tmp_path).returncode == 0
 
 
 # --- 3: data ------------------------------------------------------------------------------------------------------

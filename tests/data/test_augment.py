@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -112,3 +114,77 @@ def test_shift_zero_without_flip_is_the_identity() -> None:
     )
     assert draws is not None
     assert torch.equal(augment.shift_flip(x, draws), x)
+
+
+# --- crops, squares, alternating flips ----------------------------------------------------------------------------
+
+FLIPS: tuple[inputs.Flip, ...] = ("random", "alternating", "none")
+FILLS: tuple[Literal["reflect", "zero"], ...] = ("reflect", "zero")
+
+
+@given(
+    st.integers(1, 6),
+    st.sampled_from(FILLS),
+    st.sampled_from(FLIPS),
+    st.integers(0, 7),
+    st.tuples(st.integers(7, 10), st.integers(7, 10)),
+)
+def test_a_crop_is_numpys_padding_cut_out(
+    padding: int, fill: Literal["reflect", "zero"], flip: inputs.Flip, side: int, shape: tuple[int, int]
+) -> None:
+    spec = inputs.CropFlip(padding=padding, fill=fill, flip=flip, cutout=side)
+    height, width = shape
+    x = images(6, height=height, width=width)
+    draws = augment.draw(spec, seed=1, epoch=2, order=np.arange(6), height=height, width=width)
+    assert draws is not None
+    found = augment.augment(torch.from_numpy(x.copy()), draws, spec=spec).numpy()
+    for n in range(6):
+        mirrored = int(draws.step[n]) < 0
+        down, right = draws.start[n].tolist()
+        right -= (width - 1) * mirrored
+        assert -padding <= min(down, right) <= max(down, right) <= padding
+        expected = augmentation.crop_flip(x[n], shift=(down, right), flip=mirrored, padding=padding, fill=fill)
+        row, column = draws.centre[n].tolist()
+        expected = augmentation.blank(expected, centre=(row, column), side=side)
+        np.testing.assert_array_equal(found[n], expected)
+
+
+def test_crops_reach_every_whole_shift_as_often() -> None:
+    spec = inputs.CropFlip(padding=2, flip="none")
+    draws = augment.draw(spec, seed=0, epoch=1, order=np.arange(50_000), height=32, width=32)
+    assert draws is not None
+    for axis in (0, 1):
+        shifts, counts = np.unique(draws.start[:, axis].numpy(), return_counts=True)
+        assert shifts.tolist() == [-2, -1, 0, 1, 2]
+        assert np.abs(counts - 10_000).max() < 500
+
+
+@pytest.mark.parametrize("kind", [inputs.ShiftFlip, inputs.CropFlip])
+def test_alternating_flips_mirror_each_image_in_every_second_epoch(
+    kind: type[inputs.ShiftFlip] | type[inputs.CropFlip],
+) -> None:
+    spec = kind(flip="alternating")
+
+    def mirrored(epoch: int) -> npt.NDArray[np.bool_]:
+        order = seeds.permutation(seeds.derive(0, "order", epoch), 1000)
+        draws = augment.draw(spec, seed=0, epoch=epoch, order=order, height=32, width=32)
+        assert draws is not None
+        by_image = np.empty(1000, dtype=np.bool_)
+        by_image[order] = draws.step.numpy() < 0
+        return by_image
+
+    first = mirrored(1)
+    assert 400 < first.sum() < 600
+    for epoch in range(2, 6):
+        np.testing.assert_array_equal(mirrored(epoch), first ^ (epoch % 2 == 0))
+
+
+def test_a_square_leaves_the_other_draws_as_they_were() -> None:
+    plain, squared = (
+        augment.draw(inputs.ShiftFlip(cutout=side), seed=0, epoch=1, order=np.arange(50), height=32, width=32)
+        for side in (0, 8)
+    )
+    assert plain is not None
+    assert squared is not None
+    assert torch.equal(plain.start, squared.start)
+    assert torch.equal(plain.weight, squared.weight)

@@ -100,7 +100,13 @@ def test_an_epochs_order_is_a_permutation_named_by_seed_and_epoch() -> None:
 
     def order(seed: int, epoch: int) -> list[int]:
         plan = loader.plan_epoch(
-            data, augmentation=inputs.NoAugmentation(), order_seed=seed, augmentation_seed=9, epoch=epoch
+            data,
+            augmentation=inputs.NoAugmentation(),
+            mixing=inputs.NoMixing(),
+            steps=4,
+            order_seed=seed,
+            augmentation_seed=9,
+            epoch=epoch,
         )
         found: list[int] = plan.order.tolist()
         return found

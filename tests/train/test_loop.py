@@ -22,6 +22,22 @@ VARIANTS = [
     pytest.param(("network.dropout=0.3", "data.validation={kind='held-out', images=30}"), id="dropout, held out"),
     pytest.param(("plateau={patience=1, min_delta=10.0}",), id="plateau"),
     pytest.param(("schedule={kind='piecewise-linear', points=[[0, 1], [1, 0]]}", "batch_size=50"), id="linear, tail"),
+    pytest.param(("mixing={kind='mixup', alpha=0.4}", "label_smoothing=0.1", "clip_norm=0.5"), id="mixup"),
+    pytest.param(("mixing={kind='cutmix', probability=0.7}", "averaging={kind='ema', decay=0.9}"), id="cutmix, ema"),
+    pytest.param(
+        (
+            "augmentation={kind='crop-flip', padding=1, cutout=3, flip='alternating'}",
+            "averaging={kind='swa', start=0.3}",
+        ),
+        id="crop, cutout, swa",
+    ),
+    pytest.param(
+        (
+            "schedule={kind='1cycle', momentum=[0.5, 0.9]}",
+            "batch_schedule={kind='piecewise-constant', boundaries=[0.4], factors=[1.0, 2.0]}",
+        ),
+        id="1cycle, growing batch",
+    ),
     pytest.param(("network.kind=resnet-v1", "augmentation={kind='none'}", "batch_size=500"), id="v1, one batch"),
 ]
 
@@ -171,7 +187,7 @@ def test_an_epochs_figures_are_keras_means_over_images() -> None:
     for start, size in ((0, 50), (50, 50), (100, 20)):
         rows = torch.arange(start, start + size)
         program.network.train()
-        x, y = program._batch(rows)
+        x, y, _ = program._batch(rows)
         logits = program.network(x)
         penalty = 1e-4 * sum(float((w.double() ** 2).sum()) for name, w in kernels(program.network))
         total += (float(F.cross_entropy(logits, y).detach()) + penalty) * size

@@ -43,6 +43,12 @@ def main() -> None:
     except errors.FewEpochsError as error:
         output.say(f"fewepochs: {error}")
         sys.exit(error.exit_code)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # `--help | head -1`: typer would leave with 1
+            sys.exit(0)
+        raise
+    except BrokenPipeError:  # what is wrong with the usage, told to nobody
+        sys.exit(errors.RecipeError.exit_code)
     finally:
         output.flush()
 

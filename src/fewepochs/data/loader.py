@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fewepochs import seeds
 from fewepochs.data import augment, sources
+from fewepochs.data import mixing as pairs
 from fewepochs.errors import Problem, RecipeError
 from fewepochs.specs import inputs
 
@@ -64,10 +65,11 @@ class DeviceData:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What is random in one epoch: `order` int64 [N] and the augmentation's draws, in that order."""
+    """What is random in one epoch: `order` int64 [N], the augmentation's draws in that order, mixing [5, steps]."""
 
     order: Tensor
-    draws: augment.Draws | None
+    draws: augment.Draws | None = None
+    mixing: Tensor | None = None
 
 
 def prepare(dataset: sources.DataSet, *, spec: inputs.DataSpec, device: torch.device | str = "cpu") -> DeviceData:
@@ -94,14 +96,26 @@ def prepare(dataset: sources.DataSet, *, spec: inputs.DataSpec, device: torch.de
 
 
 def plan_epoch(
-    data: DeviceData, *, augmentation: inputs.Augmentation, order_seed: int, augmentation_seed: int, epoch: int
+    data: DeviceData,
+    *,
+    augmentation: inputs.Augmentation,
+    mixing: inputs.Mixing,
+    steps: int,
+    order_seed: int,
+    augmentation_seed: int,
+    epoch: int,
 ) -> EpochPlan:
-    """Return the order and the draws of `epoch` (1-based), on the device of `data`."""
+    """Return the order and the draws of `epoch` (1-based) of `steps` steps, on the device of `data`."""
     device = data.train.labels.device
     order = seeds.permutation(seeds.derive(order_seed, "order", epoch), len(data.train))
     height, width, _ = data.image
     draws = augment.draw(augmentation, seed=augmentation_seed, epoch=epoch, order=order, height=height, width=width)
-    return EpochPlan(torch.from_numpy(order).to(device), None if draws is None else draws.to(device))
+    table = pairs.draw(mixing, seed=augmentation_seed, epoch=epoch, steps=steps, height=height, width=width)
+    return EpochPlan(
+        torch.from_numpy(order).to(device),
+        None if draws is None else draws.to(device),
+        None if table is None else torch.from_numpy(table).to(device),
+    )
 
 
 def _split(

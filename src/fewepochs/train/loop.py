@@ -26,7 +26,7 @@ from fewepochs.nets import resnet
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters
-from fewepochs.train.step import Rules, Totals, TrainingStep
+from fewepochs.train.step import Evaluation, Rules, Totals, TrainingStep
 
 
 @dataclass
@@ -103,6 +103,8 @@ class Training:
                 clip_norm=recipe.clip_norm,
                 label_smoothing=recipe.label_smoothing,
                 augmentation=recipe.augmentation,
+                mixing=recipe.mixing,
+                averaging=recipe.averaging,
             ),
             batch_size=max(self.batch_sizes),
             precision=recipe.precision,
@@ -201,10 +203,12 @@ def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord
         raise DivergedError(f"loss or gradient not finite at step {totals.diverged_at}")
     progress.phase = "evaluation"
     stop = training.meter.start()
-    validation = program.evaluate(data.validation)
-    test = None if data.test is None else program.evaluate(data.test)
+    done = (training.epochs + 1) / training.recipe.budget.epochs
+    program.end_epoch(done=done)
+    parts = (data.validation,) if data.test is None else (data.validation, data.test)
+    found = program.evaluate(*parts, done=done)
     evaluation = stop()
-    record = _record(training, totals=totals, validation=validation, test=test)
+    record = _record(training, totals=totals, found=found)
     spent = training.spent
     cost = CostRecord(
         epoch=record.epoch,
@@ -221,8 +225,9 @@ def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord
     return record, cost
 
 
-def _record(training: Training, *, totals: Totals, validation: Totals, test: Totals | None) -> EpochRecord:
-    epoch, penalty = training.epochs + 1, training.program.penalty()
+def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRecord:
+    epoch, penalty = training.epochs + 1, found.penalty
+    validation, test = found.parts[0], found.parts[1] if len(found.parts) > 1 else None
     rates = _rates(training, epoch=epoch)
     val_loss = validation.loss / validation.images + penalty
     if not math.isfinite(val_loss):
@@ -253,6 +258,8 @@ def _plan(training: Training, *, epoch: int) -> loader.EpochPlan:
     return loader.plan_epoch(
         training.data,
         augmentation=recipe.augmentation,
+        mixing=recipe.mixing,
+        steps=training.horizon.epoch_steps[epoch - 1],
         order_seed=recipe.stream_seed("order"),
         augmentation_seed=recipe.stream_seed("augmentation"),
         epoch=epoch,

@@ -25,11 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fewepochs import schedules
-from fewepochs.data import augment, loader
+from fewepochs.data import augment, loader, mixing
 from fewepochs.nets import layers
 from fewepochs.optim import build as optimizers
 from fewepochs.optim.layout import Controls
 from fewepochs.specs import base, inputs, updates
+from fewepochs.train.averaging import WeightAverage
 from fewepochs.train.weights import MovingStatistics, Weights
 
 DTYPES: dict[base.Precision, torch.dtype] = {
@@ -42,6 +43,14 @@ EVALUATION_BATCH = 500
 """Images evaluated at once. A constant, because rounding depends on it."""
 INITIAL_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found: the sums over each part, and the L2 penalty at the weights evaluated."""
+
+    parts: tuple[Totals, ...]
+    penalty: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Rules(base.Spec):
     clip_norm: float | None = None
     label_smoothing: float = 0.0
     augmentation: inputs.Augmentation = inputs.NoAugmentation()
+    mixing: inputs.Mixing = inputs.NoMixing()
+    averaging: updates.Averaging = updates.NoAveraging()
 
 
 class TrainingStep:
@@ -87,6 +98,10 @@ class TrainingStep:
         self.statistics = MovingStatistics(network, dtype=self._dtype, momentum=bn_momentum)
         layout = self.weights.layout
         self.optimizer = optimizers.build(rules.optimizer, layout=layout, weight_decay=rules.weight_decay)
+        averaging = rules.averaging
+        self.average = None
+        if not isinstance(averaging, updates.NoAveraging):
+            self.average = WeightAverage(averaging, weights=self.weights.master)
         l2 = rules.regularisation if isinstance(rules.regularisation, updates.L2) else updates.L2(strength=0.0)
         self._strength, self._penalised = l2.strength, layout.vector[: layout.touched(l2.on)]
         device = data.train.labels.device
@@ -94,6 +109,7 @@ class TrainingStep:
         # The epoch in progress: filled by begin_epoch, walked through by step.
         self._order = torch.zeros(len(data.train), dtype=torch.int64, device=device)
         self._draws: augment.Draws | None = None
+        self._mixing: Tensor | None = None
         self._controls = torch.zeros(3, 0, dtype=torch.float64, device=device)
         self._on_host: list[tuple[float, float, float]] = []
         self._step_on_host = 0
@@ -113,6 +129,7 @@ class TrainingStep:
         """
         self._order.copy_(plan.order)
         self._draws = plan.draws
+        self._mixing = plan.mixing
         self._controls = torch.from_numpy(controls).to(self._order.device)
         self._on_host = list(zip(*controls.tolist(), strict=True))
         self._step_on_host = done
@@ -126,9 +143,12 @@ class TrainingStep:
         self.network.train()
         with torch.no_grad():
             rows = self._counts["cursor"] + self._offsets[:size]
-            x_NCHW, labels_N = self._batch(rows)
+            x_NCHW, labels_N, share = self._batch(rows)
         logits_NK = self.network(x_NCHW).to(self._wide)
-        loss = F.cross_entropy(logits_NK, labels_N, label_smoothing=self._rules.label_smoothing)
+        loss = self._loss(logits_NK, labels_N)
+        if share is not None:
+            loss = torch.lerp(self._loss(logits_NK, labels_N.flip(0)), loss, share.to(loss.dtype))
+            labels_N = torch.where(share >= 0.5, labels_N, labels_N.flip(0))  # counted by the label that weighs more
         scaled = loss * self._loss_scale if self._scaled else loss
         gradients = torch.autograd.grad(scaled, self.weights.parameters)
         with torch.no_grad():
@@ -136,8 +156,47 @@ class TrainingStep:
             self._count(logits_NK, labels_N, size=size)
 
     @torch.no_grad()
-    def evaluate(self, part: loader.Part) -> Totals:
-        """Return the sums over `part` at the weights as they are, with the moving statistics, without augmentation."""
+    def evaluate(self, *parts: loader.Part, done: float) -> Evaluation:
+        """Return the sums over each of `parts`, with the moving statistics, without augmentation.
+
+        `done` is the share of the budget that is done, above 0. Where weights are averaged, the average is evaluated,
+        with statistics of its own; training goes on from the weights and statistics as they were, bit for bit.
+        """
+        average = self.optimizer.averaged() if self.average is None else self.average.average(done=done)
+        if average is None:
+            return Evaluation(tuple(self._sums(part) for part in parts), float(self._penalty()))
+        weights, statistics = self.weights.master.clone(), self.statistics.moving.clone()
+        self.weights.master.copy_(average)
+        self.weights.publish()
+        self._take_statistics()
+        found = Evaluation(tuple(self._sums(part) for part in parts), float(self._penalty()))
+        self.weights.master.copy_(weights)
+        self.weights.publish()
+        self.statistics.moving.copy_(statistics)
+        return found
+
+    def end_epoch(self, *, done: float) -> None:
+        """Do what is done once an epoch, after its last step; `done` is the share of the budget that is done."""
+        if self.average is not None:
+            self.average.after_epoch(done=done)
+
+    def _take_statistics(self) -> None:
+        """Let the moving statistics be those of the first training images, at the weights as they are.
+
+        Mean and variance over all of them: the variance is the mean of the batches' variances and the variance of
+        their means.
+        """
+        self.network.train()
+        for module in self.network.modules():
+            if isinstance(module, layers.Dropout):
+                module.eval()
+        pixels = self._data.train.pixels[: _bn_images(self._rules)]
+        for start in range(0, len(pixels), EVALUATION_BATCH):
+            batch = pixels[start : start + EVALUATION_BATCH]
+            self.network(self._input(self._data.normalise(batch, dtype=self._wide)))
+            self.statistics.pool(batch_size=len(batch), before=start)
+
+    def _sums(self, part: loader.Part) -> Totals:
         self.network.eval()
         loss = torch.zeros((), dtype=torch.float64, device=part.labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=part.labels.device)
@@ -145,8 +204,7 @@ class TrainingStep:
             pixels = part.pixels[start : start + EVALUATION_BATCH]
             labels_N = part.labels[start : start + EVALUATION_BATCH]
             logits_NK = self.network(self._input(self._data.normalise(pixels, dtype=self._wide))).to(self._wide)
-            smoothing = self._rules.label_smoothing
-            loss += F.cross_entropy(logits_NK, labels_N, reduction="sum", label_smoothing=smoothing)
+            loss += self._loss(logits_NK, labels_N, reduction="sum")
             correct += (logits_NK.argmax(1) == labels_N).sum()
         read = torch.stack([loss, correct.double()]).tolist()
         return Totals(read[0], int(read[1]), len(part), None)
@@ -155,11 +213,6 @@ class TrainingStep:
         """Read the epoch's sums so far; here the host waits for the device."""
         read = torch.stack([self._loss_sum, *(self._counts[name].double() for name in _READ)]).tolist()
         return Totals(read[0], int(read[1]), int(read[2]), int(read[3]) or None)
-
-    @torch.no_grad()
-    def penalty(self) -> float:
-        """Return the L2 penalty at the weights as they are."""
-        return float(self._penalty())
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that a resumed run needs, by name: the live tensors, to be copied out or into."""
@@ -170,6 +223,7 @@ class TrainingStep:
             "loss_scale": self._loss_scale,
             **{f"count.{name}": count for name, count in self._counts.items()},
             **{f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()},
+            **{f"average.{n}": tensor for n, tensor in (self.average.state() if self.average else {}).items()},
         }
 
     # --- the parts of a step ----------------------------------------------------------------------------------
@@ -178,12 +232,20 @@ class TrainingStep:
     def _wide(self) -> torch.dtype:
         return self.weights.master.dtype
 
-    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return images [N, C, H, W], labels [N], and the share of the labels where pairs are mixed."""
         index = self._order[rows]
         x_NHWC = self._data.normalise(self._data.train.pixels[index], dtype=self._wide)
         if self._draws is not None:
             x_NHWC = augment.augment(x_NHWC, self._draws[rows], spec=self._rules.augmentation)
-        return self._input(x_NHWC), self._data.train.labels[index]
+        share = None
+        if self._mixing is not None and not isinstance(self._rules.mixing, inputs.NoMixing):
+            row = self._mixing.gather(1, self._counts["epoch_steps"].expand(5, 1)).squeeze(1)
+            x_NHWC, share = mixing.mix(x_NHWC, row, spec=self._rules.mixing), row[0]
+        return self._input(x_NHWC), self._data.train.labels[index], share
+
+    def _loss(self, logits_NK: Tensor, labels_N: Tensor, *, reduction: str = "mean") -> Tensor:
+        return F.cross_entropy(logits_NK, labels_N, reduction=reduction, label_smoothing=self._rules.label_smoothing)
 
     def _input(self, x_NHWC: Tensor) -> Tensor:
         return x_NHWC.permute(0, 3, 1, 2).to(self._dtype)
@@ -210,6 +272,8 @@ class TrainingStep:
         self._loss_sum += loss * size
         self.optimizer.update(self._clipped(torch.where(live > 0, gradient, 0.0)), self._step_controls(live))
         self.statistics.update(batch_size=size, live=healthy.double())
+        if self.average is not None:
+            self.average.after_step(live=live)
         self.weights.publish()
         if self._scaled:
             self._rescale(finite)
@@ -242,6 +306,15 @@ class TrainingStep:
         counts["images"] += size
         counts["cursor"] += size
         counts["epoch_steps"] += 1
+
+
+def _bn_images(rules: Rules) -> int:
+    """Return how many training images the statistics of averaged weights are taken from."""
+    if isinstance(rules.averaging, updates.Ema | updates.Swa):
+        return rules.averaging.bn_images
+    if isinstance(rules.optimizer, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW):
+        return rules.optimizer.bn_images
+    return 0
 
 
 _COUNTS = ("cursor", "epoch_steps", "steps", "correct", "images", "diverged_at", "scale_steps")

@@ -104,10 +104,23 @@ class MovingStatistics:
     @torch.no_grad()
     def update(self, *, batch_size: int, live: Tensor) -> None:
         """Move towards the last batch's statistics, as Keras does; not at all, bit for bit, where `live` is 0."""
-        values = self._pixels * batch_size
-        self._batch[1].mul_((values - 1.0) / values)  # torch leaves the unbiased variance, Keras moves the biased
+        self._unbias(batch_size)
         batch = torch.where(live > 0, self._batch, self.moving)
         self.moving.lerp_(batch, 1.0 - self._momentum)
+
+    @torch.no_grad()
+    def pool(self, *, batch_size: int, before: int) -> None:
+        """Make the moving statistics those of the last batch and of the `before` images pooled so far, together."""
+        self._unbias(batch_size)
+        share = batch_size / (before + batch_size)
+        apart = self._batch[0] - self.moving[0]
+        self.moving.lerp_(self._batch, share)
+        self.moving[1].addcmul_(apart, apart, value=share * (1.0 - share))
+
+    def _unbias(self, batch_size: int) -> None:
+        """Make the last batch's variance the biased one: torch leaves the unbiased, Keras moves the biased."""
+        values = self._pixels * batch_size
+        self._batch[1].mul_((values - 1.0) / values)
 
 
 def _flat(tensor: Tensor) -> Tensor:
