@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from fewepochs.specs import rates
 from fewepochs.specs.base import NonNegative, NonNegativeInt, Positive, PositiveInt, Spec, Unit
@@ -171,7 +171,7 @@ class ScheduleFreeAdamW(Spec):
     bn_images: PositiveInt = 10_000
 
 
-Argument = bool | int | float | str | tuple[float, ...]
+Argument = bool | int | float | str | Annotated[tuple[float, ...], Strict(False)]
 
 
 class PythonOptimizer(Spec):
