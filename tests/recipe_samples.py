@@ -274,7 +274,7 @@ OPTIMIZERS = (
         ),
     )
 )
-TOUCHED = st.sampled_from(["conv-kernels", "kernels", "all"])
+TOUCHED: st.SearchStrategy[updates.Touched] = st.sampled_from(["conv-kernels", "kernels", "all"])
 AVERAGING = (
     st.just(updates.NoAveraging())
     | parts(updates.Ema, decay=UNIT, every=SIZES, bn_images=SIZES)
@@ -284,13 +284,19 @@ FLIPS = st.sampled_from(["random", "alternating", "none"])
 PIXELS = st.integers(0, 64)
 
 
+def _independent(drawn: tuple[float, updates.Touched, Any]) -> updates.Independent:
+    strength, on, schedule = drawn
+    strength *= 0.99 / max(1.0, rates.highest(schedule))  # so that it stays below 1
+    return updates.Independent(strength=strength, on=on, schedule=schedule)
+
+
 def weight_decays(*, of: str) -> st.SearchStrategy[Any]:
     """Return any weight decay that an optimizer of the kind `of` takes."""
     common = {"on": TOUCHED, "schedule": schedules()}
     none = st.just(updates.NoWeightDecay())
     coupled = parts(updates.Coupled, strength=NON_NEGATIVE, **common)
     decoupled = parts(updates.Decoupled, strength=NON_NEGATIVE, **common)
-    independent = parts(updates.Independent, strength=UNIT, **common)
+    independent = st.tuples(UNIT, TOUCHED, schedules()).map(_independent)
     match of:
         case "adamw":
             return decoupled | independent
@@ -308,13 +314,14 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
     optimizer = draw(OPTIMIZERS)
     movable = updates.momentum_of(optimizer) is not None
     by_itself = draw(st.booleans())
-    moved = movable and by_itself
+    moving = draw(schedules(moves_momentum=False))
+    within = movable and (updates.momentum_of(optimizer) or 0.0) * rates.highest(moving) < 1
     return {
         "optimizer": optimizer,
         "weight_decay": draw(weight_decays(of=optimizer.kind)),
         "averaging": updates.NoAveraging() if optimizer.kind.startswith("schedule-free") else draw(AVERAGING),
         "schedule": draw(schedules(moves_momentum=movable and not by_itself)),
-        "momentum_schedule": draw(schedules(moves_momentum=False)) if moved else rates.Constant(),
+        "momentum_schedule": moving if by_itself and within else rates.Constant(),
     }
 
 

@@ -89,10 +89,13 @@ class Recipe(base.Spec):
             if self.averaging.kind != "none":
                 raise ValueError("Schedule-Free averages by itself: averaging must be of kind 'none'")
         momentum_moves = self.momentum_schedule.kind != "constant" or _moves_momentum(self.schedule)
-        if momentum_moves and updates.momentum_of(self.optimizer) is None:
+        momentum = updates.momentum_of(self.optimizer)
+        if momentum_moves and momentum is None:
             raise ValueError(f"the optimizer ({optimizer}) has no momentum that a schedule could move")
         if self.momentum_schedule.kind != "constant" and _moves_momentum(self.schedule):
             raise ValueError("both momentum_schedule and 1cycle's momentum move the momentum: give one of them")
+        if (momentum or 0.0) * rates.highest(self.momentum_schedule) >= 1:
+            raise ValueError("momentum times the highest factor of momentum_schedule must stay below 1")
         return self
 
     def stream_seed(self, stream: Stream) -> int:

@@ -8,7 +8,7 @@ epoch, as a Keras callback does; "step" moves with each step. Values: `fewepochs
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, assert_never
 
 from pydantic import Field, Strict, model_validator
 
@@ -226,6 +226,29 @@ Schedule = Annotated[
 
 BatchSchedule = Annotated[Constant | PiecewiseConstant, Field(discriminator="kind")]
 """What the batch size may follow: factors on it, changed between epochs."""
+
+
+def highest(schedule: Schedule) -> float:
+    """Return what no factor of `schedule` exceeds.
+
+    >>> highest(WarmUp(length=0.1, then=PiecewiseConstant(boundaries=(0.5,), factors=(1.0, 2.0))))
+    2.0
+    """
+    match schedule:
+        case Constant():
+            return 1.0
+        case PiecewiseConstant():
+            return max(schedule.factors)
+        case PiecewiseLinear():
+            return max(factor for _, factor in schedule.points)
+        case Polynomial() | Exponential() | Cosine() | CosineRestarts():
+            return max(1.0, schedule.end)
+        case OneCycle() | Trapezoid():
+            return max(1.0, schedule.start, schedule.end)
+        case WarmUp():
+            return highest(schedule.then) * max(1.0, schedule.start)
+        case _:
+            assert_never(schedule)
 
 
 class Plateau(Spec):

@@ -260,6 +260,14 @@ class Independent(Spec):
     on: Touched = "all"
     schedule: rates.Schedule = rates.Constant()
 
+    @model_validator(mode="after")
+    def _shrinks(self) -> Self:
+        if self.strength * rates.highest(self.schedule) >= 1:
+            raise ValueError(
+                "strength times the schedule's highest factor must stay below 1: weights would change sign"
+            )
+        return self
+
 
 WeightDecay = Annotated[NoWeightDecay | Coupled | Decoupled | Independent, Field(discriminator="kind")]
 
