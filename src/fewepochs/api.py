@@ -19,6 +19,7 @@ from fewepochs.errors import (
     StorageError,
     TargetMissedError,
 )
+from fewepochs.optim import permission
 from fewepochs.stats import target as crossing_rules
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Runtime:
 
     `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
     where the data set lies; `download` allows to fetch it. `kernels` "fused" is the compiled batch normalisation,
-    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler.
+    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler. `allow_code`: dotted names of the
+    packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
     """
 
     device: str = "auto"
@@ -45,6 +47,7 @@ class Runtime:
     threads: int | None = None
     data: Path | None = None
     download: bool = False
+    allow_code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def train(
     val_acc of at least that; without it, such a run goes on to its budget. Raises FewEpochsError's family.
     """
     path = out / store.run_name(recipe)
-    _check_runtime(runtime or Runtime())
+    _check_runtime(runtime or Runtime(), recipe=recipe)
     return _run(path, recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
@@ -100,8 +103,9 @@ def resume(
         threads=given.threads or run.environment.get("threads"),
         data=given.data or (None if where is None else Path(where)),
         download=given.download,
+        allow_code=given.allow_code,
     )
-    _check_runtime(settled)
+    _check_runtime(settled, recipe=run.recipe)
     return _run(path, run.recipe, runtime=settled, view=view, stop_at_target=stop_at_target)
 
 
@@ -173,11 +177,13 @@ def _prepare(
             "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
         )
         raise RecipeError(recipe.name, (problem,))
-    return loop.Training(recipe, data=data, device=device, kernels=_kernels(runtime.kernels, device.type)), dataset
+    kernels = _kernels(runtime.kernels, device.type)
+    training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
+    return training, dataset
 
 
-def _check_runtime(runtime: Runtime) -> None:
-    """Refuse what no machine has, before torch is imported."""
+def _check_runtime(runtime: Runtime, *, recipe: recipes.Recipe) -> None:
+    """Refuse what no machine has, and code that is not allowed, before torch is imported."""
     base, _, index = runtime.device.partition(":")
     if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
         problem = Problem("--device", "not a device", repr(runtime.device), "auto, cpu, cuda, cuda:0, cuda:1, ...")
@@ -185,6 +191,7 @@ def _check_runtime(runtime: Runtime) -> None:
     if runtime.kernels not in ("auto", "fused", "torch"):
         problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
         raise RecipeError("command line", (problem,))
+    permission.require_allowed(recipe.optimizer, allow_code=runtime.allow_code)
 
 
 def _kernels(wanted: str, device: str) -> Literal["fused", "torch"]:

@@ -29,6 +29,14 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cu
 KernelsOption = Annotated[
     str, typer.Option("--kernels", help="auto, fused (compiled batch normalisation, CPU), or torch.")
 ]
+AllowCodeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-code",
+        metavar="MODULE",
+        help="Let a recipe's optimizer come from this package or module (kind = python). Repeatable.",
+    ),
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: torch's choice.")]
 ProgressOption = Annotated[str, typer.Option("--progress", help="auto, rich, plain, json or off.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress (as --progress off).")]

@@ -23,6 +23,7 @@ def train(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    allow_code: options.AllowCodeOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -36,7 +37,10 @@ def train(
 ) -> None:
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
-    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data, download=download)
+    allowed = tuple(allow_code or ())
+    runtime = api.Runtime(
+        device=device, kernels=kernels, threads=threads, data=data, download=download, allow_code=allowed
+    )
     if print_config and len(chosen) > 1:
         raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
     if print_config:
@@ -64,6 +68,7 @@ def resume(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    allow_code: options.AllowCodeOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     progress: options.ProgressOption = "auto",
@@ -73,7 +78,8 @@ def resume(
 ) -> None:
     """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
-    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data)
+    allowed = tuple(allow_code or ())
+    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data, allow_code=allowed)
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
     output.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))

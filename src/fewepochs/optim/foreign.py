@@ -45,7 +45,7 @@ def named(spec: updates.PythonOptimizer, *, layout: Layout, allow_code: Sequence
         try:
             return kind(groups, lr=spec.lr, **spec.arguments)
         except Exception as error:  # the user's own code may raise anything
-            message = f"{spec.target} cannot be made with them: {type(error).__name__}: {error}"
+            message = f"{spec.target} cannot be constructed with these: {type(error).__name__}: {error}"
             raise _refusal("arguments", message, spec.arguments) from error
 
     return Foreign(make, layout=layout)

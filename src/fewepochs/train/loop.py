@@ -11,7 +11,7 @@ state; a Training that `restore`s it goes on as if nothing had happened, bit for
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -62,7 +62,8 @@ class Training:
     """A run in memory: the device program, where it stands, and what it has cost.
 
     `kernels`: "fused" uses the compiled batch normalisation, "torch" torch's own operators. Each repeats its bits; the
-    two differ in rounding, so a run keeps the one that it began with.
+    two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
+    recipe's optimizer may come from; a recipe runs no code unless they cover it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Training:
         data: loader.DeviceData,
         device: torch.device,
         kernels: Literal["fused", "torch"] = "torch",
+        allow_code: Sequence[str] = (),
     ) -> None:
         self.recipe = recipe
         self.kernels = kernels
@@ -109,6 +111,7 @@ class Training:
             batch_size=max(self.batch_sizes),
             precision=recipe.precision,
             bn_momentum=recipe.network.bn_momentum,
+            allow_code=allow_code,
         )
         self.epochs = 0
         self.epoch_steps = 0

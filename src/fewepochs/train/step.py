@@ -18,6 +18,7 @@ step alone is skipped and the scale halved (Keras's LossScaleOptimizer: initiall
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +89,7 @@ class TrainingStep:
         batch_size: int,
         precision: base.Precision,
         bn_momentum: float = layers.BN_MOMENTUM,
+        allow_code: Sequence[str] = (),
     ) -> None:
         self.network = network
         self._data = data
@@ -97,7 +99,9 @@ class TrainingStep:
         self.weights = Weights(network, dtype=self._dtype)
         self.statistics = MovingStatistics(network, dtype=self._dtype, momentum=bn_momentum)
         layout = self.weights.layout
-        self.optimizer = optimizers.build(rules.optimizer, layout=layout, weight_decay=rules.weight_decay)
+        self.optimizer = optimizers.build(
+            rules.optimizer, layout=layout, weight_decay=rules.weight_decay, allow_code=allow_code
+        )
         averaging = rules.averaging
         self.average = None
         if not isinstance(averaging, updates.NoAveraging):
