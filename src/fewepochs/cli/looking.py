@@ -46,8 +46,9 @@ def recipes_list(context: typer.Context, as_json: options.JsonOption = False) ->
     if as_json:
         output.print_json([{"name": r.name, "digest": recipes.digest(r), "summary": r.summary} for r in shipped])
         return
+    width = max(len(recipe.name) for recipe in shipped) + 2
     for recipe in shipped:
-        output.out(f"{recipe.name:<28}{recipe.summary}")
+        output.out(f"{recipe.name:<{width}}{recipe.summary}")
 
 
 @recipes_app.command("show")
