@@ -89,7 +89,7 @@ def test_without_targets_nothing_lies_below_the_axis() -> None:
     ("values", "expected"), [([1.0, 0.2], False), ([1.0, 0.1], True), ([1.0, 0.0], False), ([], False)]
 )
 def test_a_logarithmic_axis_is_for_wide_spans_above_zero(values: list[float], expected: bool) -> None:
-    assert figures._is_log(values) is expected
+    assert figures.is_log(values) is expected
 
 
 def test_a_rate_that_falls_to_zero_still_has_its_place() -> None:
@@ -106,13 +106,13 @@ def test_a_rate_that_falls_to_zero_still_has_its_place() -> None:
     [((0.9, 110), [1, 3, 10, 30, 100]), ((8e-6, 1.2e-3), [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]), ((0.07, 2.1), None)],
 )
 def test_logarithmic_axes_have_few_round_ticks(span: tuple[float, float], expected: list[float] | None) -> None:
-    ticks = figures._log_ticks(span)
+    ticks = figures.log_ticks(span)
 
     assert ticks == (expected or [0.1, 0.2, 0.5, 1.0, 2.0])
 
 
 def test_wide_logarithmic_axes_stay_readable() -> None:
-    assert 2 <= len(figures._log_ticks((1e-12, 1e12))) <= 7
+    assert 2 <= len(figures.log_ticks((1e-12, 1e12))) <= 7
 
 
 def test_training_and_validation_differ_in_dash_as_well_as_colour() -> None:

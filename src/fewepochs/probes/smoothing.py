@@ -81,7 +81,7 @@ def stop_step(losses: Values, *, sweep: Sweep) -> int | None:
 
 
 def noise(losses: Values) -> float:
-    """Return the standard deviation of a single loss around a curve straight over three steps; 0 for fewer than three."""
+    """Return the standard deviation of a single loss around a curve straight over three steps; 0 below three."""
     if len(losses) < 3:
         return 0.0
     return 1.4826 * float(np.median(np.abs(np.diff(losses, n=2)))) / math.sqrt(6.0)

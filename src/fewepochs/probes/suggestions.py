@@ -16,10 +16,10 @@ for the others.
 Deviations. From fastai: 1. The losses are smoothed to both sides, not by the past, which lags. 2. `steepest` looks
 before the minimum and not within the outermost `edge` steps, where fastai leaves out the first tenth and the last five.
 3. There is an answer only where the loss falls by more than its noise; fastai always has one. 4. `valley` counts its
-members back from its end, as fastai does, but its end with them: fastai is a step or two earlier. (fastai's documentation
-says "two thirds through the valley"; its code goes a third and half a third: to the middle, as here.) From Smith: 5. He
-looks for the largest rate at which the accuracy on validation images does not fall, in a run of some epochs; here it is
-the loss of the batches.
+members back from its end, as fastai does, but its end with them: fastai is a step or two earlier. (fastai's
+documentation says "two thirds through the valley"; its code goes a third and half a third: to the middle, as here.)
+From Smith: 5. He looks for the largest rate at which the accuracy on validation images does not fall, in a run of some
+epochs; here it is the loss of the batches.
 """
 
 from __future__ import annotations

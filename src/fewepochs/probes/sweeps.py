@@ -66,8 +66,8 @@ class Sweep:
 class Stop:
     """Why and where a seed's sweep ended; `steps` have a loss, `lr` is the rate of the step that ended it.
 
-    "end": at the sweep's end. "loss": the smoothed loss passed the factor. "not finite": at that step loss or gradient was
-    not finite, and the device froze the weights. "interrupted": by a signal.
+    "end": at the sweep's end. "loss": the smoothed loss passed the factor. "not finite": at that step loss or gradient
+    was not finite, and the device froze the weights. "interrupted": by a signal.
     """
 
     kind: Literal["end", "loss", "not finite", "interrupted"]

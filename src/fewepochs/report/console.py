@@ -29,7 +29,7 @@ from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.report import labels, summary
 from fewepochs.stats import target as crossing_rules
 
-_GONE = (OSError, SystemExit)
+GONE = (OSError, SystemExit)
 """How a terminal that is no longer there shows: rich answers a broken pipe with SystemExit."""
 
 ProgressChoice = Literal["auto", "rich", "plain", "json", "off"]
@@ -152,7 +152,7 @@ class RichView(PlainView):
         self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._live.start()
         return self
 
@@ -161,7 +161,7 @@ class RichView(PlainView):
     ) -> None:
         """Take the live line away."""
         self._progress = None
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._live.stop()
 
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
@@ -171,7 +171,7 @@ class RichView(PlainView):
 
     def note(self, text: str) -> None:
         """Print above the live line; a terminal that has gone away does not disturb training."""
-        with suppress(*_GONE):
+        with suppress(*GONE):
             self._console.print(Text(labels.shown(text)), soft_wrap=True)
 
     def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
@@ -226,10 +226,7 @@ class Pace:
 
 def view(choice: ProgressChoice, *, verbose: bool = False) -> View:
     """Return the view of the given name; "auto" is "rich" on a terminal that can, "plain" elsewhere."""
-    if choice == "auto":
-        capable = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
-        choice = "rich" if capable else "plain"
-    match choice:
+    match settled(choice):
         case "rich":
             return RichView(verbose=verbose)
         case "plain":
@@ -238,6 +235,14 @@ def view(choice: ProgressChoice, *, verbose: bool = False) -> View:
             return JsonView()
         case "off":
             return View()
+
+
+def settled(choice: ProgressChoice) -> Literal["rich", "plain", "json", "off"]:
+    """Return what `choice` means here: "auto" is "rich" on a terminal that can, "plain" elsewhere."""
+    if choice != "auto":
+        return choice
+    capable = sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+    return "rich" if capable else "plain"
 
 
 # --- after a run --------------------------------------------------------------------------------------------------

@@ -83,10 +83,10 @@ def axes(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> Axes:
     return Axes(
         epochs=max((record.epoch for record in records), default=1),
         accuracy=(low, 1.0),
-        loss=_span(losses, log=_is_log(losses)),
-        loss_log=_is_log(losses),
-        rate=_span(rates, log=_is_log(rates)),
-        rate_log=_is_log(rates),
+        loss=_span(losses, log=is_log(losses)),
+        loss_log=is_log(losses),
+        rate=_span(rates, log=is_log(rates)),
+        rate_log=is_log(rates),
         clipped=low > min(accuracies, default=1.0),
     )
 
@@ -96,7 +96,7 @@ def accuracy(
 ) -> alt.LayerChart:
     """Return training and validation accuracy over epochs, with a line for each target."""
     within = shared or axes(runs, targets=targets)
-    chart = _finished(_accuracy(within=within, ink=ink, live=True), ink=ink)
+    chart = finished(_accuracy(within=within, ink=ink, live=True), ink=ink)
     chart.datasets = datasets(labels.label(runs), targets=targets, shared=within)
     return chart
 
@@ -104,7 +104,7 @@ def accuracy(
 def loss(runs: Sequence[store.StoredRun], *, shared: Axes | None = None, ink: Ink = PAPER) -> alt.LayerChart:
     """Return training and validation loss, L2 penalty included, over epochs."""
     within = shared or axes(runs, targets=())
-    chart = _finished(_loss(within=within, ink=ink, live=True), ink=ink)
+    chart = finished(_loss(within=within, ink=ink, live=True), ink=ink)
     chart.datasets = datasets(labels.label(runs), targets=(), shared=within)
     return chart
 
@@ -112,7 +112,7 @@ def loss(runs: Sequence[store.StoredRun], *, shared: Axes | None = None, ink: In
 def learning_rate(runs: Sequence[store.StoredRun], *, shared: Axes | None = None, ink: Ink = PAPER) -> alt.LayerChart:
     """Return the learning rate over epochs done: each epoch from its first step's rate to its last step's."""
     within = shared or axes(runs, targets=())
-    chart = _finished(_learning_rate(within=within, ink=ink, live=True), ink=ink)
+    chart = finished(_learning_rate(within=within, ink=ink, live=True), ink=ink)
     chart.datasets = datasets(labels.label(runs), targets=(), shared=within)
     return chart
 
@@ -128,7 +128,7 @@ def panel(*, shared: Axes, ink: Ink = PAPER, live: bool = True) -> alt.VConcatCh
         _loss(within=shared, ink=ink, live=live),
         _learning_rate(within=shared, ink=ink, live=live),
     )
-    return _finished(alt.VConcatChart(vconcat=plots, spacing=8), ink=ink)
+    return finished(alt.VConcatChart(vconcat=plots, spacing=8), ink=ink)
 
 
 def datasets(runs: Sequence[labels.Run], *, targets: Sequence[float], shared: Axes) -> dict[str, list[dict[str, Any]]]:
@@ -257,7 +257,7 @@ def _y(field: str, *, title: str, span: tuple[float, float], log: bool = False) 
     scale = alt.Scale(type="log" if log else "linear", domain=list(span), nice=False)
     ticks: dict[str, Any] = {"format": "~g", "tickCount": 6 if title == "accuracy" else 3}
     if log:
-        ticks = {"format": "~g" if span[0] >= 0.001 else "~e", "values": _log_ticks(span)}
+        ticks = {"format": "~g" if span[0] >= 0.001 else "~e", "values": log_ticks(span)}
     axis = alt.Axis(
         minExtent=LEFT,
         maxExtent=LEFT,
@@ -271,7 +271,7 @@ def _y(field: str, *, title: str, span: tuple[float, float], log: bool = False) 
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
-def _log_ticks(span: tuple[float, float]) -> list[float]:
+def log_ticks(span: tuple[float, float]) -> list[float]:
     """Return the decades within `span`, with their halves and fifths where that makes no more than six."""
     decades = range(math.floor(math.log10(span[0])), math.ceil(math.log10(span[1])) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -282,7 +282,7 @@ def _log_ticks(span: tuple[float, float]) -> list[float]:
     return inside[:: 1 + len(inside) // 7]
 
 
-def _is_log(values: Sequence[float]) -> bool:
+def is_log(values: Sequence[float]) -> bool:
     """Say whether `values` want a logarithmic axis; one that is zero or less has no place on it."""
     return bool(values) and min(values) > 0 and max(values) >= LOG_SPAN * min(values)
 
@@ -310,7 +310,7 @@ def _apart(places: Sequence[float], *, gap: float) -> list[float]:
     return moved
 
 
-def _finished(chart: Plot, *, ink: Ink) -> Plot:
+def finished(chart: Plot, *, ink: Ink) -> Plot:
     """Give a plot, or plots below one another, the look that all of them share."""
     chart.usermeta = {"margins": LEFT + RIGHT}
     chart.padding = 2

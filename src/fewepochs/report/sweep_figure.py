@@ -1,0 +1,200 @@
+"""A range test as a picture: losses over a logarithmic learning rate, and above them what each rule suggests.
+
+Points are the batches' losses; thin lines each seed's smoothed curve; the thick line their median and the band their
+range (with a single seed: two standard errors). Each suggestion has a row above the plot: a dot at the median, a bar
+from the lowest to the highest over seeds, and a line down into the plot. SVG, PNG and PDF are on white; the HTML page
+follows the reader's light or dark and holds the numbers, too.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from fewepochs import store
+from fewepochs.errors import Problem, RecipeError, StorageError
+from fewepochs.report import figures, sweeps
+
+FORMATS = (".svg", ".png", ".pdf", ".html")
+HEIGHT, ROW = 280, 20
+"""Pixels of the plot, and of a suggestion's row above it."""
+
+PAGE_INK = figures.Ink(
+    training="var(--training)",
+    validation="var(--validation)",
+    text="var(--ink)",
+    faint="var(--faint)",
+    line="var(--line)",
+    background="transparent",
+)
+
+
+def check(path: Path) -> None:
+    """Raise RecipeError unless `path` ends in one of the formats that can be drawn."""
+    if path.suffix.lower() not in FORMATS:
+        kinds = ", ".join(f"FILE{suffix}" for suffix in FORMATS)
+        raise RecipeError("command line", (Problem("--to", "not a kind of picture", repr(str(path)), kinds),))
+
+
+def write(path: Path, found: Mapping[str, Any]) -> None:
+    """Draw what `sweeps.build` found into `path`, in the format that its name ends in. Raises StorageError."""
+    check(path)
+    specification = chart(found, ink=PAGE_INK if path.suffix.lower() == ".html" else figures.PAPER).to_dict()
+    match path.suffix.lower():
+        case ".png":
+            content = vl_convert.vegalite_to_png(specification, scale=2)
+        case ".pdf":
+            content = vl_convert.vegalite_to_pdf(specification)
+        case ".html":
+            content = _page(found, svg=vl_convert.vegalite_to_svg(specification)).encode()
+        case _:
+            content = vl_convert.vegalite_to_svg(specification).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
+    store.write_whole(path, content)
+
+
+def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.VConcatChart:
+    """Return the picture of what `sweeps.build` found."""
+    span = (found["sweep"]["from_lr"], found["sweep"]["up_to_lr"])
+    rows = [one for one in found["suggestions"] if one["lr"] is not None]
+    plots = [_losses(found, rows=rows, span=span, ink=ink)]
+    if rows:
+        plots.insert(0, _suggestions(rows, span=span, ink=ink))
+    kinds = f"{found['optimizer']}, batch {found['batch_size']}, {found['precision']}, {found['data']}"
+    title = alt.TitleParams(
+        text=f"{found['recipe']}: loss against learning rate" + ("" if found["complete"] else " (incomplete)"),
+        subtitle=[f"{kinds}; {sweeps.sweep_line(found['sweep'])}", _caption(found)],
+        anchor="start",
+        color=ink.text,
+        subtitleColor=ink.text,
+        fontSize=14,
+        subtitleFontSize=11,
+        offset=12,
+    )
+    return figures.finished(alt.VConcatChart(vconcat=plots, spacing=0, title=title), ink=ink)
+
+
+def _caption(found: Mapping[str, Any]) -> str:
+    band, seeds = found["band"], ", ".join(str(seed["seed"]) for seed in found["seeds"])
+    if band is None:
+        return f"seeds {seeds}: no loss was measured"
+    if band["n"] == 1:
+        return f"seed {seeds}: smoothed loss, band of two standard errors to both sides; points are single batches"
+    return f"seeds {seeds}: median of the smoothed losses, band from lowest to highest; points are single batches"
+
+
+# --- plots --------------------------------------------------------------------------------------------------------
+
+
+def _suggestions(rows: list[Mapping[str, Any]], *, span: tuple[float, float], ink: figures.Ink) -> alt.LayerChart:
+    """Return a row for each suggestion: its spread over seeds, its median, its name."""
+    # A name stands to the right of its bar, or to the left where the right has no room for it.
+    room = math.sqrt(span[0] / span[1]) * span[1]
+    data = [
+        {"row": row, "side": "left" if one["highest"] > room else "right", "label": f"{one['rule']} {one['lr']:.2g}"}
+        | {name: one[name] for name in ("lr", "lowest", "highest")}
+        for row, one in enumerate(rows)
+    ]
+    base = alt.Chart(alt.InlineData(values=data))
+    x, y = _x("lr", span=span, axis=None), _row("row", len(rows))
+    line = base.mark_rule(color=ink.training, strokeWidth=1, strokeDash=[4, 3], aria=False)
+    bar = base.mark_rule(color=ink.training, strokeWidth=3, aria=False)
+    dot = base.mark_point(filled=True, size=55, color=ink.training, opacity=1, aria=False)
+    layers = [
+        line.encode(x=x, y=y, y2=alt.value(len(rows) * ROW)),
+        bar.encode(x=_x("lowest", span=span, axis=None), x2="highest:Q", y=y),
+        dot.encode(x=x, y=y),
+    ]
+    right = base.transform_filter("datum.side == 'right'")
+    right = right.mark_text(align="left", dx=9, color=ink.text, fontSize=11, aria=False)
+    left = base.transform_filter("datum.side == 'left'")
+    left = left.mark_text(align="right", dx=-9, color=ink.text, fontSize=11, aria=False)
+    layers.append(right.encode(x=_x("highest", span=span, axis=None), y=y, text="label:N"))
+    layers.append(left.encode(x=_x("lowest", span=span, axis=None), y=y, text="label:N"))
+    return alt.LayerChart(layer=layers, width=figures.WIDTH, height=len(rows) * ROW)
+
+
+def _losses(
+    found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], span: tuple[float, float], ink: figures.Ink
+) -> alt.LayerChart:
+    """Return the batches' losses, the seeds' curves, their median with its band, and a line a suggestion."""
+    x, y = _x("lr", span=span), _y(found)
+    seeds = [seed for seed in found["seeds"] if seed["smoothed"] is not None]
+    single = _flat([{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["loss"]} for seed in seeds], "lr", "loss")
+    smooth = [{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["smoothed"]} for seed in seeds]
+    layers: list[alt.Chart] = [
+        single.mark_point(filled=True, size=5, opacity=0.35, color=ink.line, clip=True, aria=False).encode(x=x, y=y)
+    ]
+    if found["band"] is not None:
+        columns = ("lr", "lowest", "highest", "loss")
+        band = _flat([{**found["band"], "loss": found["band"]["median"]}], *columns)
+        area = band.mark_area(color=ink.validation, opacity=0.18, clip=True, aria=False)
+        lowest = y.copy()
+        lowest.shorthand = "lowest:Q"
+        layers.append(area.encode(x=x, y=lowest, y2="highest:Q"))
+        thin = _flat(smooth, "lr", "loss").mark_line(color=ink.validation, strokeWidth=0.8, opacity=0.6, clip=True)
+        layers.append(thin.encode(x=x, y=y, detail="seed:N"))
+        layers.append(band.mark_line(color=ink.validation, strokeWidth=2.2, clip=True, aria=False).encode(x=x, y=y))
+    marks = alt.Chart(alt.InlineData(values=[{"lr": one["lr"]} for one in rows]))
+    layers.append(marks.mark_rule(color=ink.training, strokeWidth=1, strokeDash=[4, 3], aria=False).encode(x=x))
+    return alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
+
+
+def _flat(rows: list[dict[str, Any]], *columns: str) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=rows)).transform_flatten(list(columns))
+
+
+def _x(field: str, *, span: tuple[float, float], axis: alt.Axis | alt.UndefinedType | None = alt.Undefined) -> alt.X:
+    scale = alt.Scale(type="log", domain=list(span), nice=False)
+    if axis is alt.Undefined:
+        label = "datum.value >= 0.001 ? format(datum.value, '~g') : format(datum.value, '~e')"
+        axis = alt.Axis(values=figures.log_ticks(span), labelExpr=label, grid=True)
+    return alt.X(f"{field}:Q", title="learning rate", scale=scale, axis=axis)
+
+
+def _row(field: str, rows: int) -> alt.Y:
+    scale = alt.Scale(domain=[-0.5, rows - 0.5], range=[0, rows * ROW], nice=False, zero=False)
+    return alt.Y(f"{field}:Q", scale=scale, axis=None)
+
+
+def _y(found: Mapping[str, Any]) -> alt.Y:
+    """Return an axis that ends a little above where the sweep stops counting, however far single losses explode."""
+    seeds = [seed for seed in found["seeds"] if seed["smoothed"] is not None]
+    losses = [loss for seed in seeds for loss in (*seed["loss"], *seed["smoothed"])]
+    lowest = min((seed["lowest"]["smoothed"] for seed in seeds), default=1.0)
+    begin = max((seed["smoothed"][0] for seed in seeds), default=1.0)
+    high = min(max(losses, default=1.0), 1.15 * max(begin, found["sweep"]["factor"] * lowest))
+    low = min(losses, default=0.0)
+    log = figures.is_log([low, high])
+    scale = alt.Scale(type="log" if log else "linear", domain=[low / 1.1 if log else 0.0, high], nice=False)
+    title = "loss of a training batch, L2 penalty included"
+    return alt.Y("loss:Q", title=title, scale=scale, axis=alt.Axis(format="~g", tickCount=6, titleAnchor="middle"))
+
+
+# --- page ---------------------------------------------------------------------------------------------------------
+
+
+def _page(found: Mapping[str, Any], *, svg: str) -> str:
+    """Return one HTML page without scripts: the picture, and the numbers as they are printed."""
+    style = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
+    title = html.escape(f"{found['recipe']}: learning-rate range test")
+    numbers = html.escape("\n".join(sweeps.lines(found)))
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+        f'<figure><div class="picture" role="img" aria-label="{html.escape(_caption(found))}">{svg}</div></figure>\n'
+        f"<h2>Numbers</h2>\n<pre>{numbers}</pre>\n</main>\n</body>\n</html>\n"
+    )
