@@ -30,7 +30,7 @@ from fewepochs.specs import updates
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _TINY = 1e-7
-"""Added to a norm before dividing by it, as torch does."""
+"""The least norm that is divided by, as in torch."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def newton_schulz(matrices_NMK: Tensor, *, iterations: int) -> Tensor:
     """Return each matrix with its singular values pushed towards 1 and its singular vectors kept."""
     wide = matrices_NMK.shape[1] <= matrices_NMK.shape[2]
     x = matrices_NMK if wide else matrices_NMK.transpose(1, 2)
-    x = torch.div(x, torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True) + _TINY)
+    x = torch.div(x, torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp_min(_TINY))
     for _ in range(iterations):
         gram = x @ x.transpose(1, 2)
         x = _A * x + (_B * gram + _C * (gram @ gram)) @ x

@@ -15,6 +15,8 @@ from fewepochs.specs import rates
 from fewepochs.specs.base import NonNegative, NonNegativeInt, Positive, PositiveInt, Spec, Unit
 
 Semantics = Literal["keras", "torch"]
+OpenUnit = Annotated[float, Field(gt=0, lt=1)]
+"""A momentum that Schedule-Free divides by."""
 Touched = Literal["conv-kernels", "kernels", "all"]
 """Convolution kernels; convolution and dense kernels; every trainable parameter, biases and BN's included."""
 
@@ -151,7 +153,7 @@ class ScheduleFreeSgd(Spec):
 
     kind: Literal["schedule-free-sgd"] = "schedule-free-sgd"
     lr: Positive = 1.0
-    momentum: Unit = 0.9
+    momentum: OpenUnit = 0.9
     warm_up_steps: NonNegativeInt = 0
     bn_images: PositiveInt = 10_000
 
@@ -164,7 +166,7 @@ class ScheduleFreeAdamW(Spec):
 
     kind: Literal["schedule-free-adamw"] = "schedule-free-adamw"
     lr: Positive = 2.5e-3
-    beta_1: Unit = 0.9
+    beta_1: OpenUnit = 0.9
     beta_2: Unit = 0.999
     epsilon: Positive = 1e-8
     warm_up_steps: NonNegativeInt = 0
