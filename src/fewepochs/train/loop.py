@@ -15,16 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
+from fewepochs import controls, schedules
 from fewepochs import recipe as recipes
-from fewepochs import schedules
 from fewepochs.data import loader
 from fewepochs.errors import CheckpointError, DataError, DivergedError
 from fewepochs.nets import resnet
 from fewepochs.records import CostRecord, EpochRecord
-from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters
 from fewepochs.train.step import Evaluation, Rules, Totals, TrainingStep
 
@@ -91,10 +89,8 @@ class Training:
             device=device,
             fused=kernels == "fused",
         )
-        self.batch_sizes = schedules.batch_sizes(
-            recipe.batch_schedule, batch_size=recipe.batch_size, budget_epochs=recipe.budget.epochs
-        )
-        self.horizon = schedules.Horizon(tuple(-(-len(data.train) // size) for size in self.batch_sizes))
+        self.batch_sizes = controls.batch_sizes(recipe)
+        self.horizon = controls.horizon(recipe, images=len(data.train))
         self.program = TrainingStep(
             network,
             data=data,
@@ -187,8 +183,8 @@ def _train_epoch(training: Training, *, progress: Progress) -> bool:
     progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
     progress.steps_per_epoch = steps
     stop = training.meter.start()
-    plan, controls = _plan(training, epoch=epoch), _controls(training, epoch=epoch)
-    program.begin_epoch(plan, controls=controls, done=training.epoch_steps)
+    plan, moved = _plan(training, epoch=epoch), _controls(training, epoch=epoch)
+    program.begin_epoch(plan, controls=moved, done=training.epoch_steps)
     images = len(training.data.train)
     while training.epoch_steps < steps and not progress.stop:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))
@@ -231,7 +227,7 @@ def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord
 def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRecord:
     epoch, penalty = training.epochs + 1, found.penalty
     validation, test = found.parts[0], found.parts[1] if len(found.parts) > 1 else None
-    rates = _rates(training, epoch=epoch)
+    rates = _controls(training, epoch=epoch)[0]
     val_loss = validation.loss / validation.images + penalty
     if not math.isfinite(val_loss):
         raise DivergedError(f"validation loss not finite after epoch {epoch}")
@@ -271,26 +267,5 @@ def _plan(training: Training, *, epoch: int) -> loader.EpochPlan:
 
 def _controls(training: Training, *, epoch: int) -> schedules.Rates:
     """Return learning rate, momentum and weight decay of each step of `epoch`: float64 [3, steps]."""
-    recipe, horizon = training.recipe, training.horizon
-    momenta = schedules.epoch_momenta(
-        recipe.schedule, own=updates.momentum_of(recipe.optimizer) or 0.0, epoch=epoch, horizon=horizon
-    )
-    momenta = momenta * schedules.epoch_factors(recipe.momentum_schedule, epoch=epoch, horizon=horizon)
-    decay = recipe.weight_decay
-    if isinstance(decay, updates.NoWeightDecay):
-        decays = np.zeros_like(momenta)
-    else:
-        decays = decay.strength * schedules.epoch_factors(decay.schedule, epoch=epoch, horizon=horizon)
-    return np.stack([_rates(training, epoch=epoch), momenta, decays])
-
-
-def _rates(training: Training, *, epoch: int) -> schedules.Rates:
-    recipe = training.recipe
-    return schedules.epoch_rates(
-        recipe.schedule,
-        lr=recipe.optimizer.lr,
-        epoch=epoch,
-        horizon=training.horizon,
-        scale=training.plateau.scale,
-        min_lr=0.0 if recipe.plateau is None else recipe.plateau.min_lr,
-    )
+    horizon, scale = training.horizon, training.plateau.scale
+    return controls.of_epoch(training.recipe, epoch=epoch, horizon=horizon, plateau_scale=scale)
