@@ -27,7 +27,8 @@ Precision = Literal["float32", "bfloat16", "float16", "float64"]
 class Spec(BaseModel):
     """A part of a recipe: frozen; unknown keys, other types, NaN and infinities are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # Validators are built at first use: `fewepochs --help` needs none of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class StreamSeeds(Spec):
