@@ -5,7 +5,8 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,8 @@ from fewepochs.stats import target as crossing_rules
 
 if TYPE_CHECKING:
     from fewepochs.data import loader, sources
-    from fewepochs.report import console
+    from fewepochs.probes import sweeps
+    from fewepochs.report import console, sweep_console
     from fewepochs.train import loop
 
 DEMO_RECIPES = ("digits-step", "digits-linear")
@@ -162,10 +164,20 @@ def _refuse_edited(run: store.StoredRun) -> None:
 def _prepare(
     recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
 ) -> tuple[loop.Training, sources.DataSet]:
+    from fewepochs.train import loop
+
+    data, dataset, device, kernels = _load(recipe, runtime=runtime, say=say)
+    training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
+    return training, dataset
+
+
+def _load(
+    recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
+) -> tuple[loader.DeviceData, sources.DataSet, Any, Literal["fused", "torch"]]:
+    """Return the data on its device, the data set, the device and the kernels; CPU threads are set."""
     import torch
 
     from fewepochs.data import loader, sources
-    from fewepochs.train import loop
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
@@ -177,9 +189,7 @@ def _prepare(
             "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
         )
         raise RecipeError(recipe.name, (problem,))
-    kernels = _kernels(runtime.kernels, device.type)
-    training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
-    return training, dataset
+    return data, dataset, device, _kernels(runtime.kernels, device.type)
 
 
 def _check_runtime(runtime: Runtime, *, recipe: recipes.Recipe) -> None:
@@ -259,6 +269,78 @@ def fetch(kind: str, *, say: Callable[[str], None]) -> dict[str, Any]:
 
     dataset = sources.load(kind, download=True, say=say)
     return {"kind": kind, "origin": dataset.origin, "verified": dataset.verified, "digest": dataset.digest}
+
+
+def lr_range(
+    recipe: recipes.Recipe,
+    *,
+    sweep: sweeps.Sweep | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    runtime: Runtime | None = None,
+    view: sweep_console.View | None = None,
+) -> sweeps.Measurement:
+    """Sweep the learning rate of `recipe` from fresh weights, once for each seed; no run folder, no file, no change.
+
+    Without `sweep`, six decades that suit the optimizer. After a signal, what was measured so far is returned, and
+    says that it is incomplete. Raises FewEpochsError's family.
+    """
+    from fewepochs.probes import sweeps
+
+    runtime = runtime or Runtime()
+    if sweep is None:
+        lowest, highest = sweeps.default_range(recipe.optimizer)
+        sweep = sweeps.Sweep(from_lr=lowest, up_to_lr=highest)
+    sweeps.check(sweep, seeds=seeds)
+    _check_runtime(runtime, recipe=recipe)
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        return _measure(recipe, sweep=sweep, seeds=tuple(seeds), runtime=runtime, view=view)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(
+    recipe: recipes.Recipe,
+    *,
+    sweep: sweeps.Sweep,
+    seeds: tuple[int, ...],
+    runtime: Runtime,
+    view: sweep_console.View | None,
+) -> sweeps.Measurement:
+    from fewepochs.probes import lr_range as probe
+    from fewepochs.probes import sweeps
+    from fewepochs.report import sweep_console
+    from fewepochs.train import environment, interrupt
+
+    shown, begun = view or sweep_console.View(), time.perf_counter()
+    data, dataset, device, kernels = _load(recipe, runtime=runtime, say=shown.note)
+    bench = probe.Bench(data, device, kernels, runtime.allow_code)
+    where = environment.collect(device=device, kernels=kernels, data_digest=dataset.digest, data_origin=dataset.origin)
+    progress, curves = probe.Progress(), list[sweeps.Curve]()
+    shown.start(recipe, sweep=sweep, seeds=seeds, progress=progress)
+    with interrupt.catching(progress) as caught:
+        for curve in probe.measure(recipe, seeds=seeds, sweep=sweep, bench=bench, progress=progress):
+            curves.append(curve)
+            shown.swept(curve)
+    seconds = time.perf_counter() - begun
+    return sweeps.Measurement(recipe, sweep, seeds, tuple(curves), where, seconds, caught.signal)
+
+
+def lr_range_numbers(measured: sweeps.Measurement) -> dict[str, Any]:
+    """Return curves, noise band and suggestions of a range test as JSON-able data."""
+    from fewepochs.report import sweeps
+
+    return sweeps.build(measured)
+
+
+def lr_range_picture(numbers: Mapping[str, Any], *, to: Path) -> Path:
+    """Draw what `lr_range_numbers` found as SVG, PNG, PDF or HTML, whatever `to` ends in; return its path."""
+    from fewepochs.report import sweep_figure
+
+    sweep_figure.write(to, numbers)
+    return to
 
 
 # --- after a run --------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     training = tiny_runs.training(variant(overrides))
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
+    program.begin_epoch(loop.plan(training, epoch=1), controls=controls(training))
     for name in ("numpy", "tolist", "item", "cpu", "__array__"):
         monkeypatch.setattr(torch.Tensor, name, _forbidden)
     left, batch_size = len(training.data.train), training.recipe.batch_size
@@ -180,7 +180,7 @@ def test_an_epochs_figures_are_keras_means_over_images() -> None:
     spec = tiny_runs.recipe("budget.epochs=1", "batch_size=50", "precision=float64")
     training = tiny_runs.training(spec)
     twin = tiny_runs.training(spec)
-    plan = loop._plan(twin, epoch=1)
+    plan = loop.plan(twin, epoch=1)
     program = twin.program
     program.begin_epoch(plan, controls=controls(twin))
     total, correct = 0.0, 0
@@ -232,7 +232,7 @@ def test_a_run_that_diverges_stops_before_its_weights_are_spoiled(precision: str
 def test_the_step_that_diverges_is_named_and_everything_stands_still_from_it_on() -> None:
     training = tiny_runs.training(tiny_runs.recipe())
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
+    program.begin_epoch(loop.plan(training, epoch=1), controls=controls(training))
     program.step(16)
     program.step(16)
     before = state(training)
@@ -258,7 +258,7 @@ def test_validation_that_is_not_finite_is_a_divergence_not_a_traceback() -> None
 def test_float16_skips_an_overflowing_step_halves_the_scale_and_goes_on() -> None:
     training = tiny_runs.training(tiny_runs.recipe("precision=float16"))
     program = training.program
-    program.begin_epoch(loop._plan(training, epoch=1), controls=controls(training))
+    program.begin_epoch(loop.plan(training, epoch=1), controls=controls(training))
     scale = program.state()["loss_scale"]
     assert float(scale) == 2.0**15
     scale.fill_(2.0**40)

@@ -27,7 +27,7 @@ def train(name: str, dataset: sources.DataSet, precision: str, *overrides: str, 
     recipe = recipes.load(name, overrides=(f"precision={precision}", *overrides))
     data = loader.prepare(dataset, spec=recipe.data)
     training = loop.Training(recipe, data=data, device=torch.device("cpu"))
-    training.program.begin_epoch(loop._plan(training, epoch=1), controls=loop._controls(training, epoch=1))
+    training.program.begin_epoch(loop.plan(training, epoch=1), controls=loop._controls(training, epoch=1))
     for _ in range(steps):
         training.program.step(training.batch_sizes[0])
     return training

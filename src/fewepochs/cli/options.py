@@ -80,5 +80,10 @@ def check_accuracies(given: Mapping[str, float | None]) -> None:
             raise usage(option, "not an accuracy", str(accuracy), "a fraction above 0, at most 1")
 
 
+def check_progress(choice: str) -> None:
+    if choice not in ("auto", "rich", "plain", "json", "off"):
+        raise usage("--progress", "not a kind of progress", choice, "auto, rich, plain, json, off")
+
+
 def usage(field: str, message: str, value: str, allowed: str) -> errors.RecipeError:
     return errors.RecipeError("command line", (errors.Problem(field, message, repr(value), allowed),))

@@ -23,8 +23,7 @@ Form = Literal["text", "json", "event"]
 def view(choice: str, *, quiet: bool, verbose: bool) -> Any:
     from fewepochs.report import console
 
-    if choice not in ("auto", "rich", "plain", "json", "off"):
-        raise options.usage("--progress", "not a kind of progress", choice, "auto, rich, plain, json, off")
+    options.check_progress(choice)
     return console.view("off" if quiet else choice, verbose=verbose)  # type: ignore[arg-type]
 
 

@@ -24,6 +24,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
+from fewepochs import controls
 from fewepochs import recipe as recipes
 from fewepochs.data import loader
 from fewepochs.probes import smoothing
@@ -61,11 +62,12 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """On what is measured: the data on its device, and the kernels."""
+    """On what is measured: the data on its device, the kernels, and whose code a recipe may name."""
 
     data: loader.DeviceData
     device: torch.device
     kernels: Literal["fused", "torch"] = "torch"
+    allow_code: Sequence[str] = ()
 
 
 def measure(
@@ -77,7 +79,9 @@ def measure(
             return
         progress.seed, progress.step, progress.lr, progress.loss = seed, 0, None, None
         spec = unscheduled(recipe.model_copy(update={"seed": seed}), steps=sweep.steps)
-        training = loop.Training(spec, data=bench.data, device=bench.device, kernels=bench.kernels)
+        training = loop.Training(
+            spec, data=bench.data, device=bench.device, kernels=bench.kernels, allow_code=bench.allow_code
+        )
         yield _Sweeping(training, sweep=sweep, progress=progress).run()
 
 
@@ -135,18 +139,17 @@ class _Sweeping:
         place = done % self._epoch_steps
         if place == 0:
             epoch = 1 + done // self._epoch_steps
-            program.begin_epoch(loop._plan(self._training, epoch=epoch), controls=self._controls(done))
+            program.begin_epoch(loop.plan(self._training, epoch=epoch), controls=self._controls(done, epoch=epoch))
         program.step(recipe.batch_size)
         self._sums[done].copy_(program.state()["loss_sum"])
 
-    def _controls(self, done: int) -> Values:
-        """Return rate, momentum and weight decay of the epoch that begins after `done` steps: float64 [3, steps]."""
-        recipe = self._training.recipe
-        lr = self._rates[done : done + self._epoch_steps]
-        decay = recipe.weight_decay
-        momentum = updates.momentum_of(recipe.optimizer) or 0.0
-        strength = 0.0 if isinstance(decay, updates.NoWeightDecay) else decay.strength
-        return np.stack([lr, np.full_like(lr, momentum), np.full_like(lr, strength)])
+    def _controls(self, done: int, *, epoch: int) -> Values:
+        """Return rate, momentum and weight decay of the `epoch` that begins after `done` steps: float64 [3, steps]."""
+        training = self._training
+        moved = controls.of_epoch(training.recipe, epoch=epoch, horizon=training.horizon)
+        moved = moved[:, : min(self._epoch_steps, self._sweep.steps - done)]
+        moved[0] = self._rates[done : done + moved.shape[1]]
+        return moved
 
     def _read(self, first: int, after: int) -> Stop | None:
         """Fetch the losses of steps `first` to `after` - 1; return why the sweep is over, if it is."""

@@ -45,8 +45,21 @@ class Smooth:
     exploded: bool
 
 
+@dataclass(frozen=True)
+class Band:
+    """Median, lowest and highest loss over seeds at `rates`, float64 [n]; `highest` is infinite once a seed exploded.
+
+    A single curve has no range over seeds; its band goes two standard errors to both sides.
+    """
+
+    rates: Values
+    median: Values
+    lowest: Values
+    highest: Values
+
+
 def smooth(curve: Curve, *, sweep: Sweep) -> Smooth:
-    """Return the smoothed `curve` of at least one loss."""
+    """Return the smoothed `curve`."""
     ones = np.ones_like(curve.losses)
     weights = _around(ones, weight=sweep.weight)
     squares = _around(ones, weight=sweep.weight**2)
@@ -87,18 +100,21 @@ def noise(losses: Values) -> float:
     return 1.4826 * float(np.median(np.abs(np.diff(losses, n=2)))) / math.sqrt(6.0)
 
 
-def band(curves: Sequence[Smooth]) -> tuple[Values, Values, Values, Values]:
-    """Return rates, median, lowest and highest of the curves, as far as all of them go: float64 [n] each.
+def band(curves: Sequence[Smooth]) -> Band:
+    """Return the band of at least one curve.
 
-    A single curve has no range over seeds; there it is two standard errors to both sides.
+    A seed whose loss exploded counts as higher than all others from there on; the band ends with its median.
     """
-    length = min(len(curve.loss) for curve in curves)
-    rates = curves[0].rates[:length]
     if len(curves) == 1:
         (only,) = curves
-        return rates, only.loss, only.loss - 2.0 * only.error, only.loss + 2.0 * only.error
-    losses = np.stack([curve.loss[:length] for curve in curves])
-    return rates, np.median(losses, axis=0), losses.min(axis=0), losses.max(axis=0)
+        return Band(only.rates, only.loss, only.loss - 2.0 * only.error, only.loss + 2.0 * only.error)
+    longest = max(curves, key=lambda curve: len(curve.loss))
+    losses = np.full((len(curves), len(longest.loss)), np.inf)
+    for row, curve in zip(losses, curves, strict=True):
+        row[: len(curve.loss)] = curve.loss
+    median = np.median(losses, axis=0)
+    kept = np.isfinite(median)  # a beginning: no curve goes on after its end
+    return Band(longest.rates[kept], median[kept], losses.min(axis=0)[kept], losses.max(axis=0)[kept])
 
 
 def _capped(losses: Values, *, sweep: Sweep) -> Values:

@@ -84,7 +84,8 @@ MEANINGS: Mapping[str, str] = {
 def suggest(curve: Smooth) -> dict[str, Answer]:
     """Return the answer of every rule to one seed's `curve`."""
     if len(curve.loss) < MIN_STEPS:
-        reason = f"only {len(curve.loss)} {'step has' if len(curve.loss) == 1 else 'steps have'} a loss"
+        count = f"only {len(curve.loss)}" if len(curve.loss) else "no"
+        reason = f"{count} {'step has' if len(curve.loss) < 2 else 'steps have'} a loss"
         return {rule: Answer(None, reason) for rule in _RULES}
     fall = _fall(curve)
     if fall is None:
@@ -103,7 +104,7 @@ def _suggestion(rule: str, answers: tuple[Answer, ...]) -> Suggestion:
     if 2 * len(found) <= len(answers):
         reasons = dict.fromkeys(answer.reason for answer in answers if answer.reason is not None)
         lowest, highest = (found[0], found[-1]) if found else (None, None)
-        return Suggestion(rule, None, lowest, highest, answers, "; ".join(reasons))
+        return Suggestion(rule, None, lowest, highest, answers, "; ".join(reasons) or "no seed was swept")
     low, high = found[(len(found) - 1) // 2], found[len(found) // 2]
     middle = low if low == high else math.sqrt(low * high)
     return Suggestion(rule, middle, found[0], found[-1], answers)

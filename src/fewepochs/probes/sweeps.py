@@ -44,7 +44,7 @@ class Sweep:
     steps: int = 200
     kind: Kind = "exponential"
     factor: float = 4.0
-    smoothing: float = 0.05
+    smoothing: float = 0.03
 
     @property
     def weight(self) -> float:

@@ -1,4 +1,4 @@
-"""A range test as a picture: losses over a logarithmic learning rate, and above them what each rule suggests.
+"""A range test as a picture: losses over the learning rate, and above them what each rule suggests.
 
 Points are the batches' losses; thin lines each seed's smoothed curve; the thick line their median and the band their
 range (with a single seed: two standard errors). Each suggestion has a row above the plot: a dot at the median, a bar
@@ -20,20 +20,11 @@ import vl_convert
 
 from fewepochs import store
 from fewepochs.errors import Problem, RecipeError, StorageError
-from fewepochs.report import figures, sweeps
+from fewepochs.report import figures, page, sweeps
 
 FORMATS = (".svg", ".png", ".pdf", ".html")
 HEIGHT, ROW = 280, 20
 """Pixels of the plot, and of a suggestion's row above it."""
-
-PAGE_INK = figures.Ink(
-    training="var(--training)",
-    validation="var(--validation)",
-    text="var(--ink)",
-    faint="var(--faint)",
-    line="var(--line)",
-    background="transparent",
-)
 
 
 def check(path: Path) -> None:
@@ -46,7 +37,7 @@ def check(path: Path) -> None:
 def write(path: Path, found: Mapping[str, Any]) -> None:
     """Draw what `sweeps.build` found into `path`, in the format that its name ends in. Raises StorageError."""
     check(path)
-    specification = chart(found, ink=PAGE_INK if path.suffix.lower() == ".html" else figures.PAPER).to_dict()
+    specification = chart(found, ink=page.INK if path.suffix.lower() == ".html" else figures.PAPER).to_dict()
     match path.suffix.lower():
         case ".png":
             content = vl_convert.vegalite_to_png(specification, scale=2)
@@ -65,11 +56,10 @@ def write(path: Path, found: Mapping[str, Any]) -> None:
 
 def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.VConcatChart:
     """Return the picture of what `sweeps.build` found."""
-    span = (found["sweep"]["from_lr"], found["sweep"]["up_to_lr"])
     rows = [one for one in found["suggestions"] if one["lr"] is not None]
-    plots = [_losses(found, rows=rows, span=span, ink=ink)]
+    plots = [_losses(found, rows=rows, ink=ink)]
     if rows:
-        plots.insert(0, _suggestions(rows, span=span, ink=ink))
+        plots.insert(0, _suggestions(found, rows=rows, ink=ink))
     kinds = f"{found['optimizer']}, batch {found['batch_size']}, {found['precision']}, {found['data']}"
     title = alt.TitleParams(
         text=f"{found['recipe']}: loss against learning rate" + ("" if found["complete"] else " (incomplete)"),
@@ -96,40 +86,36 @@ def _caption(found: Mapping[str, Any]) -> str:
 # --- plots --------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(rows: list[Mapping[str, Any]], *, span: tuple[float, float], ink: figures.Ink) -> alt.LayerChart:
-    """Return a row for each suggestion: its spread over seeds, its median, its name."""
-    # A name stands to the right of its bar, or to the left where the right has no room for it.
-    room = math.sqrt(span[0] / span[1]) * span[1]
+def _suggestions(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink: figures.Ink) -> alt.LayerChart:
+    """Return a row for each suggestion: its name, its spread over seeds, its median.
+
+    The largest is at the top and names stand to the left, so that no line from above runs through a name.
+    """
+    falling = sorted(rows, key=lambda one: one["lr"], reverse=True)
     data = [
-        {"row": row, "side": "left" if one["highest"] > room else "right", "label": f"{one['rule']} {one['lr']:.2g}"}
+        {"row": row, "label": f"{one['rule']} {one['lr']:.2g}"}
         | {name: one[name] for name in ("lr", "lowest", "highest")}
-        for row, one in enumerate(rows)
+        for row, one in enumerate(falling)
     ]
     base = alt.Chart(alt.InlineData(values=data))
-    x, y = _x("lr", span=span, axis=None), _row("row", len(rows))
+    x, lowest, y = _x("lr", found, ticks=False), _x("lowest", found, ticks=False), _row("row", len(rows))
     line = base.mark_rule(color=ink.training, strokeWidth=1, strokeDash=[4, 3], aria=False)
     bar = base.mark_rule(color=ink.training, strokeWidth=3, aria=False)
     dot = base.mark_point(filled=True, size=55, color=ink.training, opacity=1, aria=False)
     layers = [
         line.encode(x=x, y=y, y2=alt.value(len(rows) * ROW)),
-        bar.encode(x=_x("lowest", span=span, axis=None), x2="highest:Q", y=y),
+        bar.encode(x=lowest, x2="highest:Q", y=y),
         dot.encode(x=x, y=y),
     ]
-    right = base.transform_filter("datum.side == 'right'")
-    right = right.mark_text(align="left", dx=9, color=ink.text, fontSize=11, aria=False)
-    left = base.transform_filter("datum.side == 'left'")
-    left = left.mark_text(align="right", dx=-9, color=ink.text, fontSize=11, aria=False)
-    layers.append(right.encode(x=_x("highest", span=span, axis=None), y=y, text="label:N"))
-    layers.append(left.encode(x=_x("lowest", span=span, axis=None), y=y, text="label:N"))
+    name = base.mark_text(align="right", dx=-9, color=ink.text, fontSize=11, aria=False)
+    layers.append(name.encode(x=lowest, y=y, text="label:N"))
     return alt.LayerChart(layer=layers, width=figures.WIDTH, height=len(rows) * ROW)
 
 
-def _losses(
-    found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], span: tuple[float, float], ink: figures.Ink
-) -> alt.LayerChart:
+def _losses(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink: figures.Ink) -> alt.LayerChart:
     """Return the batches' losses, the seeds' curves, their median with its band, and a line a suggestion."""
-    x, y = _x("lr", span=span), _y(found)
-    seeds = [seed for seed in found["seeds"] if seed["smoothed"] is not None]
+    x, y = _x("lr", found), _y(found)
+    seeds = [seed for seed in found["seeds"] if seed["loss"]]
     single = _flat([{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["loss"]} for seed in seeds], "lr", "loss")
     smooth = [{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["smoothed"]} for seed in seeds]
     layers: list[alt.Chart] = [
@@ -138,7 +124,9 @@ def _losses(
     if found["band"] is not None:
         columns = ("lr", "lowest", "highest", "loss")
         band = _flat([{**found["band"], "loss": found["band"]["median"]}], *columns)
-        area = band.mark_area(color=ink.validation, opacity=0.18, clip=True, aria=False)
+        area = band.transform_filter("datum.highest != null").mark_area(
+            color=ink.validation, opacity=0.18, clip=True, aria=False
+        )
         lowest = y.copy()
         lowest.shorthand = "lowest:Q"
         layers.append(area.encode(x=x, y=lowest, y2="highest:Q"))
@@ -154,12 +142,23 @@ def _flat(rows: list[dict[str, Any]], *columns: str) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=rows)).transform_flatten(list(columns))
 
 
-def _x(field: str, *, span: tuple[float, float], axis: alt.Axis | alt.UndefinedType | None = alt.Undefined) -> alt.X:
-    scale = alt.Scale(type="log", domain=list(span), nice=False)
-    if axis is alt.Undefined:
-        label = "datum.value >= 0.001 ? format(datum.value, '~g') : format(datum.value, '~e')"
-        axis = alt.Axis(values=figures.log_ticks(span), labelExpr=label, grid=True)
+def _x(field: str, found: Mapping[str, Any], *, ticks: bool = True) -> alt.X:
+    """Return the axis of the rates, on which a sweep's steps have equal distances."""
+    sweep = found["sweep"]
+    span, log = (sweep["from_lr"], sweep["up_to_lr"]), sweep["kind"] == "exponential"
+    scale = alt.Scale(type="log" if log else "linear", domain=list(span), nice=False, zero=False)
+    if not ticks:
+        return alt.X(f"{field}:Q", scale=scale, axis=None)
+    small = "datum.value == 0 || datum.value >= 0.001"
+    axis = alt.Axis(labelExpr=f"{small} ? format(datum.value, '~g') : format(datum.value, '~e')", grid=True)
+    if log:
+        axis.values = _decades(span)
     return alt.X(f"{field}:Q", title="learning rate", scale=scale, axis=axis)
+
+
+def _decades(span: tuple[float, float]) -> list[float]:
+    exponents = range(math.ceil(math.log10(span[0]) - 1e-9), math.floor(math.log10(span[1]) + 1e-9) + 1)
+    return [float(f"1e{n}") for n in exponents] if 3 <= len(exponents) <= 10 else figures.log_ticks(span)
 
 
 def _row(field: str, rows: int) -> alt.Y:
@@ -169,7 +168,7 @@ def _row(field: str, rows: int) -> alt.Y:
 
 def _y(found: Mapping[str, Any]) -> alt.Y:
     """Return an axis that ends a little above where the sweep stops counting, however far single losses explode."""
-    seeds = [seed for seed in found["seeds"] if seed["smoothed"] is not None]
+    seeds = [seed for seed in found["seeds"] if seed["loss"]]
     losses = [loss for seed in seeds for loss in (*seed["loss"], *seed["smoothed"])]
     lowest = min((seed["lowest"]["smoothed"] for seed in seeds), default=1.0)
     begin = max((seed["smoothed"][0] for seed in seeds), default=1.0)

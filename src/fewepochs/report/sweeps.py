@@ -6,6 +6,7 @@ suggestions are hints, and say so.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,8 +14,9 @@ from typing import Any
 
 from fewepochs import recipe as recipes
 from fewepochs.probes import smoothing, suggestions
-from fewepochs.probes.sweeps import Curve, Measurement, Stop, Sweep, Values
+from fewepochs.probes.sweeps import Curve, Measurement, Stop, Sweep
 from fewepochs.report import labels
+from fewepochs.specs import updates
 
 CURVE_ROWS = 13
 """Rows of the curve's table; with six decades, two a decade."""
@@ -28,9 +30,7 @@ HINT = (
 def build(measured: Measurement) -> dict[str, Any]:
     """Return settings, curves, band and suggestions of `measured` as JSON-able data."""
     recipe, sweep = measured.recipe, measured.sweep
-    kept = [curve for curve in measured.curves if len(curve.losses)]
-    smooth = [smoothing.smooth(curve, sweep=sweep) for curve in kept]
-    curves = {curve.seed: one for curve, one in zip(kept, smooth, strict=True)}
+    smooth = [smoothing.smooth(curve, sweep=sweep) for curve in measured.curves]
     return {
         "recipe": recipe.name,
         "digest_without_seeds": recipes.digest(labels.unseeded(recipe)),
@@ -43,43 +43,52 @@ def build(measured: Measurement) -> dict[str, Any]:
         "not_begun": [seed for seed in measured.seeds if seed not in {curve.seed for curve in measured.curves}],
         "seconds": measured.seconds,
         "sweep": asdict(sweep),
-        "seeds": [_seed(curve, curves.get(curve.seed), measured=measured) for curve in measured.curves],
-        "band": _band(smooth),
-        "suggestions": [_suggestion(one, seeds=list(curves)) for one in suggestions.over_seeds(smooth)],
+        "seeds": [_seed(*both, measured=measured) for both in zip(measured.curves, smooth, strict=True)],
+        "band": _band(measured.curves, smooth),
+        "suggestions": [_suggestion(one, measured=measured) for one in suggestions.over_seeds(smooth)],
         "hint": HINT,
         "environment": dict(measured.environment),
     }
 
 
-def _seed(curve: Curve, smooth: smoothing.Smooth | None, *, measured: Measurement) -> dict[str, Any]:
+def _seed(curve: Curve, smooth: smoothing.Smooth, *, measured: Measurement) -> dict[str, Any]:
     recipe = measured.recipe.model_copy(update={"seed": curve.seed})
-    lowest = None if smooth is None else int(smooth.loss.argmin())
+    lowest = int(smooth.loss.argmin()) if len(smooth.loss) else None
     return {
         "seed": curve.seed,
         "digest": recipes.digest(recipe),
         "ended": {**asdict(curve.stop), "text": ended(curve.stop, sweep=measured.sweep)},
         "lr": curve.rates.tolist(),
         "loss": curve.losses.tolist(),
-        "smoothed": None if smooth is None else smooth.loss.tolist(),
-        "standard_error": None if smooth is None else smooth.error.tolist(),
-        "noise": None if smooth is None else smooth.noise,
-        "lowest": None if smooth is None or lowest is None else _point(smooth.rates, smooth.loss, at=lowest),
+        "smoothed": smooth.loss.tolist(),
+        "standard_error": smooth.error.tolist(),
+        "noise": smooth.noise,
+        "lowest": None if lowest is None else _point(smooth, at=lowest),
     }
 
 
-def _point(rates: Values, losses: Values, *, at: int) -> dict[str, float]:
-    return {"lr": float(rates[at]), "smoothed": float(losses[at])}
+def _point(curve: smoothing.Smooth, *, at: int) -> dict[str, float]:
+    return {"lr": float(curve.rates[at]), "smoothed": float(curve.loss[at])}
 
 
-def _band(curves: Sequence[smoothing.Smooth]) -> dict[str, Any] | None:
-    if not curves:
+def _band(curves: Sequence[Curve], smooth: Sequence[smoothing.Smooth]) -> dict[str, Any] | None:
+    """Return the band over the seeds that were not interrupted, or over the one that was if it is alone."""
+    whole = [one for curve, one in zip(curves, smooth, strict=True) if curve.stop.kind != "interrupted"]
+    chosen = whole or [one for one in smooth if len(one.loss)]
+    if not chosen:
         return None
-    rates, median, lowest, highest = (values.tolist() for values in smoothing.band(curves))
-    of = "range over seeds" if len(curves) > 1 else "two standard errors"
-    return {"of": of, "n": len(curves), "lr": rates, "median": median, "lowest": lowest, "highest": highest}
+    found = smoothing.band(chosen)
+    return {
+        "of": "range over seeds" if len(chosen) > 1 else "two standard errors",
+        "n": len(chosen),
+        "lr": found.rates.tolist(),
+        "median": found.median.tolist(),
+        "lowest": found.lowest.tolist(),
+        "highest": [value if math.isfinite(value) else None for value in found.highest.tolist()],
+    }
 
 
-def _suggestion(found: suggestions.Suggestion, *, seeds: Sequence[int]) -> dict[str, Any]:
+def _suggestion(found: suggestions.Suggestion, *, measured: Measurement) -> dict[str, Any]:
     return {
         "rule": found.rule,
         "meaning": suggestions.MEANINGS[found.rule],
@@ -90,8 +99,19 @@ def _suggestion(found: suggestions.Suggestion, *, seeds: Sequence[int]) -> dict[
         "n": sum(answer.lr is not None for answer in found.answers),
         "of": len(found.answers),
         "reason": found.reason,
-        "answers": [{"seed": seed, **asdict(answer)} for seed, answer in zip(seeds, found.answers, strict=True)],
+        "setting": None if found.lr is None else _setting(measured.recipe, found.lr),
+        "answers": [
+            {"seed": curve.seed, **asdict(answer)} for curve, answer in zip(measured.curves, found.answers, strict=True)
+        ],
     }
+
+
+def _setting(recipe: recipes.Recipe, lr: float) -> str:
+    """Return the override that gives `recipe` the rate that a sweep calls `lr`."""
+    setting, optimizer = f"--set optimizer.lr={lr:.2g}", recipe.optimizer
+    if isinstance(optimizer, updates.Muon):  # in the sweep, as in training, both rates keep their ratio
+        return f"{setting} --set optimizer.auxiliary.lr={lr * optimizer.auxiliary.lr / optimizer.lr:.2g}"
+    return setting
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -103,14 +123,12 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     told = [f"{found['recipe']}: loss against learning rate", f"  {kinds}", f"  {sweep_line(found['sweep'])}", ""]
     told += _table(_seed_rows(found["seeds"]))
     told += [f"not begun: seed {seed}" for seed in found["not_begun"]]
-    if found["band"] is not None:
+    if found["band"] is not None and found["band"]["lr"]:
         told += ["", *_table(_curve_rows(found["band"]))]
     told += ["", *_table(_suggestion_rows(found["suggestions"]))]
     told += [f"{one['rule']}: {one['reason']}" for one in found["suggestions"] if one["reason"]]
-    best = next((one["lr"] for one in found["suggestions"] if one["lr"] is not None), None)
     told += ["", *textwrap.wrap(found["hint"], 79)]
-    if best is not None:
-        told.append(f"  fewepochs train {found['recipe']} --set optimizer.lr={best:.2g}")
+    told += [f"  {one['setting']}  ({one['rule']})" for one in found["suggestions"] if one["setting"]][:1]
     if not found["complete"]:
         told += ["", "incomplete: interrupted before every seed was swept to its end"]
     return told
@@ -179,6 +197,8 @@ def _lr(lr: float | None) -> str:
     return "-" if lr is None else f"{lr:.3g}"
 
 
-def _loss(loss: float) -> str:
+def _loss(loss: float | None) -> str:
     """Return a loss with four decimals, or where that says too little or too much, with four digits."""
+    if loss is None:
+        return "-"
     return f"{loss:.4f}" if loss == 0 or 0.01 <= abs(loss) < 1000 else f"{loss:.4g}"

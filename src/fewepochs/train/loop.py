@@ -183,8 +183,8 @@ def _train_epoch(training: Training, *, progress: Progress) -> bool:
     progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
     progress.steps_per_epoch = steps
     stop = training.meter.start()
-    plan, moved = _plan(training, epoch=epoch), _controls(training, epoch=epoch)
-    program.begin_epoch(plan, controls=moved, done=training.epoch_steps)
+    drawn, moved = plan(training, epoch=epoch), _controls(training, epoch=epoch)
+    program.begin_epoch(drawn, controls=moved, done=training.epoch_steps)
     images = len(training.data.train)
     while training.epoch_steps < steps and not progress.stop:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))
@@ -252,7 +252,8 @@ def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRe
     )
 
 
-def _plan(training: Training, *, epoch: int) -> loader.EpochPlan:
+def plan(training: Training, *, epoch: int) -> loader.EpochPlan:
+    """Return what is random in `epoch` (1-based): its order and its draws."""
     recipe = training.recipe
     return loader.plan_epoch(
         training.data,

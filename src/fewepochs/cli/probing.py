@@ -1,0 +1,102 @@
+"""Commands that measure without training a run: lr-range."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewepochs import api, errors
+from fewepochs import recipe as recipes
+from fewepochs.cli import options, output
+
+FromOption = Annotated[
+    float | None,
+    typer.Option("--from", metavar="LR", help="The lowest rate; default: 1e-6 for Adam's kind, 1e-5 for SGD."),
+]
+UpToOption = Annotated[
+    float | None,
+    typer.Option("--up-to", metavar="LR", help="The highest rate; default: 1 for Adam's kind, 10 for SGD."),
+]
+
+
+def lr_range(
+    recipe: options.RecipeArgument,
+    overrides: options.SetOption = None,
+    from_lr: FromOption = None,
+    up_to_lr: UpToOption = None,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of each seed's sweep.")] = 200,
+    kind: Annotated[str, typer.Option("--sweep", help="exponential or linear.")] = "exponential",
+    seeds: Annotated[str, typer.Option("--seeds", help="One sweep each: 0..4, or 0,3,5.")] = "0..2",
+    factor: Annotated[float, typer.Option("--factor", help="Stop at so many times the lowest smoothed loss.")] = 4.0,
+    smoothing: Annotated[
+        float, typer.Option("--smoothing", help="Width of the smoothing, as part of the sweep.")
+    ] = 0.03,
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="Draw the curves, too: FILE.svg, .png, .pdf or .html.")
+    ] = None,
+    data: options.DataOption = None,
+    download: options.DownloadOption = False,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    kernels: options.KernelsOption = "auto",
+    allow_code: options.AllowCodeOption = None,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Learning-rate range test: where the loss falls and rises, and what named rules suggest. Not a run."""
+    from fewepochs.probes import sweeps
+    from fewepochs.report import sweep_figure
+
+    chosen = recipes.load(recipe, overrides=overrides or ())
+    lowest, highest = sweeps.default_range(chosen.optimizer)
+    sweep = sweeps.Sweep(
+        from_lr=lowest if from_lr is None else from_lr,
+        up_to_lr=highest if up_to_lr is None else up_to_lr,
+        steps=steps,
+        kind=kind,  # type: ignore[arg-type]  # checked by the api
+        factor=factor,
+        smoothing=smoothing,
+    )
+    if to is not None:
+        sweep_figure.check(to)
+    numbers_of_seeds = [seed for seed in options.seeds(None, seeds) if seed is not None]
+    allowed = tuple(allow_code or ())
+    runtime = api.Runtime(
+        device=device, kernels=kernels, threads=threads, data=data, download=download, allow_code=allowed
+    )
+    with _view(progress, quiet=quiet) as view:
+        measured = api.lr_range(chosen, sweep=sweep, seeds=numbers_of_seeds, runtime=runtime, view=view)
+    numbers = api.lr_range_numbers(measured)
+    _print(numbers, form=output.form(as_json, progress, quiet=quiet))
+    if to is not None:
+        output.say(f"picture: {api.lr_range_picture(numbers, to=to)}")
+    if measured.signal is not None:
+        output.say("interrupted; what was measured so far is incomplete")
+        interrupted = measured.signal == signal.SIGINT
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if interrupted else errors.TERMINATED_EXIT_CODE)
+
+
+def _view(choice: str, *, quiet: bool) -> Any:
+    from fewepochs.report import sweep_console
+
+    options.check_progress(choice)
+    return sweep_console.view("off" if quiet else choice)  # type: ignore[arg-type]
+
+
+def _print(numbers: Mapping[str, Any], *, form: output.Form) -> None:
+    if form == "json":
+        output.print_json(numbers)
+    elif form == "event":
+        output.out(json.dumps({"event": "summary", **numbers}))
+    else:
+        from fewepochs.report import sweeps
+
+        for line in sweeps.lines(numbers):
+            output.out(line)
