@@ -73,6 +73,7 @@ SUBCOMMANDS = (
     "recipes schema",
     "data",
     "data fetch",
+    "lr-range",
 )
 
 
@@ -101,6 +102,7 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("show", "runs/one"): 0,
         ("train", shipped, "--print-config"): 0,
         ("train", shipped, "--set", "bad=1"): 2,
+        ("lr-range", shipped, "--steps", "1"): 2,
         ("report", "runs/one", "--to", "pages/one.html"): 0,
     }
     found = _python(COMMANDS, list(expected), folder=tmp_path)

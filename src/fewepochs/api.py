@@ -319,8 +319,8 @@ def _measure(
     bench = probe.Bench(data, device, kernels, runtime.allow_code)
     where = environment.collect(device=device, kernels=kernels, data_digest=dataset.digest, data_origin=dataset.origin)
     progress, curves = probe.Progress(), list[sweeps.Curve]()
-    shown.start(recipe, sweep=sweep, seeds=seeds, progress=progress)
     with interrupt.catching(progress) as caught:
+        shown.start(recipe, sweep=sweep, seeds=seeds, progress=progress)
         for curve in probe.measure(recipe, seeds=seeds, sweep=sweep, bench=bench, progress=progress):
             curves.append(curve)
             shown.swept(curve)

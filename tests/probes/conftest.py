@@ -1,0 +1,8 @@
+"""Tests of probes sweep the tiny run that the tests of training train."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "train"))
