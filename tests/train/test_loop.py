@@ -9,9 +9,10 @@ import pytest
 import tiny_runs
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+from tiny_runs import assert_same_bits, run_to, state
 
-from fewepochs import errors, records, schedules
+from device_reads import Reads
+from fewepochs import errors, schedules
 from fewepochs.nets import resnet
 from fewepochs.train import checkpoint, loop
 
@@ -48,43 +49,13 @@ def variant(overrides: tuple[str, ...]) -> Any:
     return tiny_runs.recipe(*overrides)
 
 
-def state(training: loop.Training) -> dict[str, torch.Tensor]:
-    return dict(training.snapshot().tensors)
-
-
-def assert_same_bits(first: loop.Training, second: loop.Training) -> None:
-    ours, theirs = state(first), state(second)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert tensor.numpy().tobytes() == theirs[name].numpy().tobytes(), name
-    assert first.plateau == second.plateau
-
-
-class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations that hand a device's value to the host, or need one to know a shape."""
-
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "item")
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in self.FORBIDDEN:
-            self.seen.append(name)
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("overrides", VARIANTS)
 def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     training = tiny_runs.training(variant(overrides))
     program = training.program
     program.begin_epoch(loop.plan(training, epoch=1), controls=controls(training))
-    for name in ("numpy", "tolist", "item", "cpu", "__array__"):
-        monkeypatch.setattr(torch.Tensor, name, _forbidden)
     left, batch_size = len(training.data.train), training.recipe.batch_size
-    with Reads() as reads:
+    with Reads.forbidden(monkeypatch) as reads:
         while left > 0:
             program.step(min(batch_size, left))
             left -= batch_size
@@ -93,10 +64,6 @@ def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatc
 
 def controls(training: loop.Training) -> schedules.Rates:
     return loop._controls(training, epoch=1)
-
-
-def _forbidden(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a step read the device")
 
 
 def test_the_counter_of_reads_sees_one() -> None:
@@ -150,20 +117,6 @@ def test_resume_repeats_every_bit_from_any_step(
         second.restore(checkpoint.load(path))
         assert records_before + list(tiny_runs.finish(second)) == expected
         assert_same_bits(second, whole)
-
-
-def run_to(training: loop.Training, steps: int) -> list[records.EpochRecord]:
-    """Train until `steps` steps are done, by a wish to stop that comes during the last of them."""
-    progress = loop.Progress(stop=steps == 0)
-    original = training.program.step
-
-    def step(size: int) -> None:
-        original(size)
-        progress.stop = training.steps + 1 >= steps
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.program, "step", step)
-        return list(tiny_runs.finish(training, progress=progress))
 
 
 def test_streams_with_their_own_seed_are_shared_and_the_others_are_not() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import pytest
 import torch
 
 from fewepochs import recipe as recipes
@@ -62,10 +63,39 @@ def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST) -> loade
     return loader.prepare(few, spec=spec.data)
 
 
-def training(spec: recipes.Recipe, *, kernels: Literal["fused", "torch"] = "torch") -> loop.Training:
+def training(
+    spec: recipes.Recipe, *, kernels: Literal["fused", "torch"] = "torch", allow_code: Sequence[str] = ()
+) -> loop.Training:
     torch.set_num_threads(1)
-    return loop.Training(spec, data=data(spec), device=torch.device("cpu"), kernels=kernels)
+    device = torch.device("cpu")
+    return loop.Training(spec, data=data(spec), device=device, kernels=kernels, allow_code=allow_code)
 
 
 def finish(run: loop.Training, *, progress: loop.Progress | None = None) -> Sequence[records.EpochRecord]:
     return [record for record, _ in loop.run(run, progress=progress or loop.Progress())]
+
+
+def state(training: loop.Training) -> dict[str, torch.Tensor]:
+    return dict(training.snapshot().tensors)
+
+
+def assert_same_bits(first: loop.Training, second: loop.Training) -> None:
+    ours, theirs = state(first), state(second)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.numpy().tobytes() == theirs[name].numpy().tobytes(), name
+    assert first.plateau == second.plateau
+
+
+def run_to(training: loop.Training, steps: int) -> list[records.EpochRecord]:
+    """Train until `steps` steps are done, by a wish to stop that comes during the last of them."""
+    progress = loop.Progress(stop=steps == 0)
+    original = training.program.step
+
+    def step(size: int) -> None:
+        original(size)
+        progress.stop = training.steps + 1 >= steps
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.program, "step", step)
+        return list(finish(training, progress=progress))

@@ -136,7 +136,8 @@ class _Memory:
     @property
     def begun(self) -> bool:
         """Whether a step was done."""
-        return bool(self._numbers[0] == 1.0)
+        begun: float = self._numbers.tolist()[0]
+        return begun == 1.0
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it by name; what is copied into it is what the optimizer recalls."""
