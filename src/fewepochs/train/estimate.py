@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from fewepochs import controls
 from fewepochs import recipe as recipes
 from fewepochs.nets import resnet
 from fewepochs.specs import inputs
@@ -31,15 +32,18 @@ class DataShape:
 
 
 KNOWN_SHAPES = {
-    "cifar10": DataShape(50_000, 10_000, resnet.ImageShape(32, 32, 3), 10),
-    "cifar100": DataShape(50_000, 10_000, resnet.ImageShape(32, 32, 3), 100),
-    "digits": DataShape(1_437, 360, resnet.ImageShape(8, 8, 1), 10),
+    "cifar10": DataShape(controls.TRAINING_IMAGES["cifar10"], 10_000, resnet.ImageShape(32, 32, 3), 10),
+    "cifar100": DataShape(controls.TRAINING_IMAGES["cifar100"], 10_000, resnet.ImageShape(32, 32, 3), 100),
+    "digits": DataShape(controls.TRAINING_IMAGES["digits"], 360, resnet.ImageShape(8, 8, 1), 10),
 }
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run needs. Bytes are of the device; FLOPs are of training, forward and backward."""
+    """What a run needs. Bytes are of the device; FLOPs are of training, forward and backward.
+
+    `steps_per_epoch` is the first epoch's; a batch schedule changes it.
+    """
 
     trainable_parameters: int
     training_images: int
@@ -65,7 +69,7 @@ def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
         recipe.network, image=data.image, classes=data.classes, init_seed=0, dropout_seed=0, device="meta"
     )
     images = data.train - (recipe.data.validation.images if isinstance(recipe.data.validation, inputs.HeldOut) else 0)
-    batch = min(recipe.batch_size, images)
+    batch = min(max(controls.batch_sizes(recipe)), images)
     dtype = DTYPES[recipe.precision]
     flops, activations = _trace(network, batch=batch, data=data, dtype=dtype)
     parameters = sum(p.numel() for p in network.parameters())
@@ -74,12 +78,12 @@ def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
     weights = parameters * wide * 2 + copies  # the master weights, one gradient, the copy in the compute type
     optimizer = 2 * parameters * wide
     pixels = (data.train + data.test) * data.image.pixels * data.image.channels
-    steps = -(-images // recipe.batch_size)
+    horizon = controls.horizon(recipe, images=images)
     return Estimate(
         trainable_parameters=parameters,
         training_images=images,
-        steps_per_epoch=steps,
-        steps=steps * recipe.budget.epochs,
+        steps_per_epoch=horizon.epoch_steps[0],
+        steps=horizon.steps,
         flops_per_image=flops // batch,
         flops_per_step=flops,
         flops_per_epoch=flops // batch * images,
