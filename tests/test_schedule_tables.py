@@ -249,7 +249,7 @@ MOMENTA: list[tuple[str, rates.Schedule, list[float] | None]] = [
     ),
     (
         "high for a warm-up",
-        rates.WarmUp(length=0.5, then=rates.OneCycle(rise=0.5, anneal="linear", momentum=(0.5, 0.8))),
+        rates.WarmUp(length=0.5, then=rates.OneCycle(rise=0.5, momentum=(0.5, 0.8))),
         [0.8, 0.8, 0.8, 0.8, 0.8, 0.5, 0.65, 0.8],
     ),
 ]

@@ -221,6 +221,24 @@ def test_at_an_epochs_begin_it_does_not_matter_how_many_steps_epochs_have(spec: 
         assert found == schedules.value(spec, even.first(epoch), horizon=even)
 
 
+@pytest.mark.parametrize(
+    ("spec", "end"),
+    [
+        (rates.Polynomial(), 0.0),
+        (rates.Cosine(end=0.25), 0.25),
+        (rates.Cosine(wave="quarter"), 0.0),  # exactly: a rate of 1e-17 is none, but shows on a logarithmic axis
+        (rates.Exponential(end=0.5), 0.5),
+        (rates.Trapezoid(end=0.25), 0.25),
+        (rates.OneCycle(end=0.0), 0.0),
+        (rates.OneCycle(end=0.0, anneal="linear"), 0.0),
+        (rates.WarmUp(length=0.5, then=rates.Cosine()), 0.0),
+    ],
+)
+def test_after_the_budget_it_stays_at_its_end(spec: rates.Schedule, end: float) -> None:
+    horizon = Horizon.even(3, 4)
+    assert {schedules.value(spec, step, horizon=horizon) for step in range(12, 40)} == {end}
+
+
 @LAWS
 @given(batch_schedules(), st.integers(1, 512), st.integers(1, 20))
 def test_batch_sizes_are_whole_and_follow_the_factors(spec: Any, batch_size: int, budget: int) -> None:

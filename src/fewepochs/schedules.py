@@ -159,13 +159,8 @@ def momentum_curve(spec: rates.Schedule, *, horizon: Horizon) -> Curve | None:
 
 def epoch_factors(spec: rates.Schedule, *, epoch: int, horizon: Horizon) -> Rates:
     """Return the factors of all steps of `epoch` (1-based): float64 [steps]."""
-    return _over(curve(spec, horizon=horizon), epoch=epoch, horizon=horizon)
-
-
-def epoch_momenta(spec: rates.Schedule, *, own: float, epoch: int, horizon: Horizon) -> Rates:
-    """Return the momenta of all steps of `epoch`: the schedule's, or the optimizer's `own` where it asks none."""
-    asked = momentum_curve(spec, horizon=horizon)
-    return _over((lambda _: own) if asked is None else asked, epoch=epoch, horizon=horizon)
+    found = curve(spec, horizon=horizon)
+    return np.array([found(step) for step in range(horizon.first(epoch), horizon.first(epoch + 1))])
 
 
 def epoch_rates(
@@ -186,10 +181,6 @@ def batch_sizes(spec: rates.BatchSchedule, *, batch_size: int, budget_epochs: in
 
 
 # --- shapes -------------------------------------------------------------------------------------------------------
-
-
-def _over(found: Curve, *, epoch: int, horizon: Horizon) -> Rates:
-    return np.array([found(step) for step in range(horizon.first(epoch), horizon.first(epoch + 1))])
 
 
 def _by(every: rates.Every, found: Curve, *, horizon: Horizon) -> Curve:
@@ -241,7 +232,7 @@ def _restarting(spec: rates.CosineRestarts, *, horizon: Horizon) -> Curve:
             cycle = math.floor(math.log1p(passed * (spec.stretch - 1.0)) / growth + just)
             begin = math.expm1(cycle * growth) / (spec.stretch - 1.0)
             inside = (passed - begin) / spec.stretch**cycle
-        height: float = spec.shrink**cycle * (1.0 + math.cos(math.pi * max(0.0, inside))) / 2.0
+        height: float = spec.shrink**cycle * (1.0 + math.cos(math.pi * inside)) / 2.0
         return spec.end + (1.0 - spec.end) * height
 
     return factor
@@ -272,7 +263,7 @@ def _trapezoid(spec: rates.Trapezoid, *, horizon: Horizon) -> Curve:
         position = min(1.0, horizon.position(step, unit="budget"))
         if position < spec.rise:
             return spec.start + (1.0 - spec.start) * position / spec.rise
-        if position <= spec.fall or spec.fall == 1.0:
+        if position <= spec.fall:
             return 1.0
         return 1.0 + (spec.end - 1.0) * (position - spec.fall) / (1.0 - spec.fall)
 
