@@ -158,7 +158,7 @@ def ended(stop: Stop, *, sweep: Sweep) -> str:
 
 
 def _seed_rows(seeds: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("seed", "steps", "lowest", "at lr", "noise", "ended")]
+    rows: list[tuple[str, ...]] = [("seed", "steps", "lowest loss", "at lr", "noise", "ended")]
     for seed in seeds:
         lowest = seed["lowest"]
         measured = (
