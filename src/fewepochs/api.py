@@ -358,6 +358,22 @@ def summarise(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ())
     return summary.build(runs, targets=targets)
 
 
+def compare(
+    runs: Sequence[store.StoredRun],
+    *,
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+    by: Literal["epochs", "seconds", "joules"] = "epochs",
+    horizon: float | None = None,
+    looks: int = 1,
+    width: float | None = None,
+) -> dict[str, Any]:
+    """Return which recipe needs less, as JSON-able data; arguments as for `stats.compare.compare`."""
+    from fewepochs.report import comparison
+
+    return comparison.build(runs, targets=targets, rule=rule, by=by, horizon=horizon, looks=looks, width=width)
+
+
 def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
     """Write the report of `runs` as one offline HTML file; return its path."""
     from fewepochs.report import page

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from fewepochs import errors
-from fewepochs.cli import looking, output, probing, training
+from fewepochs.cli import comparing, looking, output, probing, training
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
 10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
@@ -27,8 +27,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich costs half the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (training.train, training.resume, training.demo, looking.report, looking.show, probing.lr_range):
+for command in (training.train, training.resume, training.demo, looking.report, looking.show, comparing.compare):
     app.command()(command)
+app.command()(probing.lr_range)
 app.add_typer(looking.recipes_app, name="recipes")
 app.add_typer(looking.data_app, name="data")
 

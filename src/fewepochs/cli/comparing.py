@@ -1,0 +1,50 @@
+"""The command that compares: compare."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import typer
+
+from fewepochs import api
+from fewepochs.cli import options, output
+
+
+def compare(
+    runs: options.RunsArgument,
+    target: options.TargetOption = None,
+    rule: Annotated[str, typer.Option("--rule", help="first: reached once; held: and kept.")] = "first",
+    by: Annotated[str, typer.Option("--by", help="epochs, seconds or joules.")] = "epochs",
+    horizon: Annotated[
+        float | None, typer.Option("--horizon", help="Up to when means and tests look; default: as far as all can.")
+    ] = None,
+    looks: Annotated[
+        int, typer.Option("--looks", min=1, help="How often you look at these runs as they grow, in all.")
+    ] = 1,
+    width: Annotated[
+        float | None, typer.Option("--width", help="Say how many seeds an interval of the mean this wide would need.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Which recipe needs less to a target: medians, means, ratios with intervals, tests. Runs differ in their seeds."""
+    targets = options.targets(target)
+    _check("--rule", rule, allowed=("first", "held"))
+    _check("--by", by, allowed=("epochs", "seconds", "joules"))
+    for option, value in (("--horizon", horizon), ("--width", width)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise options.usage(option, "not a size", str(value), "a number above 0")
+    asked: dict[str, Any] = {"rule": rule, "by": by, "horizon": horizon, "looks": looks, "width": width}
+    found = api.compare(api.load_runs(runs), targets=targets, **asked)
+    if as_json:
+        output.print_json(found)
+        return
+    from fewepochs.report import comparison_console
+
+    for line in comparison_console.lines(found):
+        output.out(line)
+
+
+def _check(option: str, value: str, *, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise options.usage(option, "not a known choice", value, ", ".join(allowed))

@@ -1,0 +1,126 @@
+"""From runs to samples: what each run of an arm says about one target.
+
+An arm is a group of runs that differ in their seeds alone. A run that reached the target says when. A run that did
+not is censored at the last epoch of which that is known: its last one, or, under the rule "held", the last one after
+which enough evaluations came to tell. A run that diverged will not get there by itself, however long one waits: it
+counts as followed to the end of its budget, not as one that might have been next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fewepochs.records import Best, CostRecord, Crossing, EpochRecord, RunState
+from fewepochs.stats import survival
+from fewepochs.stats import target as crossing_rules
+
+Rule = Literal["first", "held"]
+By = Literal["epochs", "seconds", "joules"]
+
+SeedKey = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the statistics need of a run; `seeds` are its streams', and say which run of another arm is its twin."""
+
+    name: str
+    seeds: SeedKey
+    epochs: Sequence[EpochRecord]
+    costs: Sequence[CostRecord]
+    budget: int
+    state: RunState
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A recipe's runs; no two of them have the same seeds."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a run that stands twice: it would count as two."""
+        if len({run.seeds for run in self.runs}) < len(self.runs):
+            raise ValueError(f"{self.label}: two runs have the same seeds; they are one observation")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An arm's answers about one target: run i of `sample` has the seeds `seeds[i]`, in rising order.
+
+    `crossings` are those of all the arm's runs, `lost` the names of runs that reached the target or ended at an unknown
+    time (costs that nobody recorded): they are not in the sample. `early` counts runs in it that ended before their
+    budget, with neither the target nor a divergence.
+    """
+
+    label: str
+    seeds: tuple[SeedKey, ...]
+    sample: survival.Sample
+    crossings: tuple[Crossing, ...]
+    lost: tuple[str, ...]
+    early: int
+
+
+def observe(arm: Arm, target: float, *, rule: Rule, hold: int, by: By) -> Observed:
+    """Return what the runs of `arm` say about `target`, in epochs, seconds of training or joules."""
+    kept: list[tuple[SeedKey, float, bool]] = []
+    crossings, lost, early = [], [], 0
+    for run in sorted(arm.runs, key=lambda run: run.seeds):
+        found = crossing_rules.crossing(run.epochs, target, rule=rule, hold=hold, costs=run.costs)
+        crossings.append(found)
+        time = _arrival(found, by=by) if found.reached else _end(run, needed=hold if rule == "held" else 1, by=by)
+        if time is None:
+            lost.append(run.name)
+            continue
+        kept.append((run.seeds, time, found.reached))
+        early += not found.reached and run.state != "diverged" and len(run.epochs) < run.budget
+    sample = survival.Sample(tuple(time for _, time, _ in kept), tuple(reached for _, _, reached in kept))
+    return Observed(arm.label, tuple(key for key, _, _ in kept), sample, tuple(crossings), tuple(lost), early)
+
+
+def _arrival(found: Crossing, *, by: By) -> float | None:
+    match by:
+        case "epochs":
+            return None if found.epoch is None else float(found.epoch)
+        case "seconds":
+            return found.train_seconds
+        case "joules":
+            return found.joules
+
+
+def _end(run: Run, *, needed: int, by: By) -> float | None:
+    """Return up to when `run` is known not to have reached the target; None where the cost until then is unknown."""
+    diverged = run.state == "diverged"
+    known = max(0, (run.budget if diverged else len(run.epochs)) - needed + 1)
+    if by == "epochs" or known == 0:
+        return float(known)
+    done = min(known, len(run.epochs))
+    spent = [cost.train_seconds if by == "seconds" else cost.joules for cost in run.costs[:done]]
+    values = [value for value in spent if value is not None]
+    if not done or len(values) < done:
+        return None
+    # What the rest of the budget would have cost a diverged run, at the pace it had.
+    return sum(values) * known / done
+
+
+def twins(first: Observed, second: Observed) -> tuple[survival.Sample, survival.Sample]:
+    """Return the runs of both arms whose seeds the other arm has, too, in the same order: run i of each is a pair."""
+    shared = set(first.seeds) & set(second.seeds)
+    return _with(first, shared), _with(second, shared)
+
+
+def _with(observed: Observed, shared: set[SeedKey]) -> survival.Sample:
+    rows = zip(observed.seeds, observed.sample.times, observed.sample.reached, strict=True)
+    kept = [(time, reached) for key, time, reached in rows if key in shared]
+    return survival.Sample(tuple(time for time, _ in kept), tuple(reached for _, reached in kept))
+
+
+def best_and_tested(run: Run) -> tuple[Best | None, float | None]:
+    """Return the run's best validation accuracy, and the test accuracy of the epoch that had it where one was taken."""
+    best = crossing_rules.best(run.epochs)
+    if best is None:
+        return None, None
+    return best, next(record.test_acc for record in run.epochs if record.epoch == best.epoch)
