@@ -13,7 +13,7 @@ import pytest
 from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.probes.sweeps import Curve, Measurement, Stop, Sweep
-from fewepochs.report import figures, sweep_console, sweep_figure, sweeps
+from fewepochs.report import figures, picture, sweep_console, sweep_figure, sweeps
 
 SWEEP = Sweep(steps=120)
 X = np.log10(SWEEP.rates())
@@ -61,6 +61,8 @@ def test_suggestions_have_median_spread_and_each_seeds_answer() -> None:
     assert steepest["lr"] == pytest.approx(1e-4, rel=0.5)
     assert steepest["spread"] == steepest["highest"] / steepest["lowest"]
     assert [answer["seed"] for answer in steepest["answers"]] == [0, 1, 2]
+    alone = sweeps.build(measured(curve(0)))["suggestions"][0]
+    assert (alone["lowest"], alone["highest"], alone["spread"]) == (alone["lr"], alone["lr"], None)
 
 
 def test_what_is_absent_is_none_with_a_reason() -> None:
@@ -162,7 +164,7 @@ def test_the_page_follows_light_and_dark_and_runs_nothing(tmp_path: Path) -> Non
 
 def test_another_kind_of_picture_is_refused() -> None:
     with pytest.raises(errors.RecipeError, match=r"--to: not a kind of picture \(got 'x.gif'\)"):
-        sweep_figure.check(Path("x.gif"))
+        picture.check(Path("x.gif"))
 
 
 # --- while it measures --------------------------------------------------------------------------------------------

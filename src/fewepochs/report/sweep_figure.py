@@ -8,50 +8,28 @@ follows the reader's light or dark and holds the numbers, too.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-import vl_convert
 
-from fewepochs import store
-from fewepochs.errors import Problem, RecipeError, StorageError
-from fewepochs.report import figures, page, sweeps
+from fewepochs.report import figures, picture, sweeps
 
-FORMATS = (".svg", ".png", ".pdf", ".html")
 HEIGHT, ROW = 280, 20
 """Pixels of the plot, and of a suggestion's row above it."""
 
 
-def check(path: Path) -> None:
-    """Raise RecipeError unless `path` ends in one of the formats that can be drawn."""
-    if path.suffix.lower() not in FORMATS:
-        kinds = ", ".join(f"FILE{suffix}" for suffix in FORMATS)
-        raise RecipeError("command line", (Problem("--to", "not a kind of picture", repr(str(path)), kinds),))
-
-
 def write(path: Path, found: Mapping[str, Any]) -> None:
     """Draw what `sweeps.build` found into `path`, in the format that its name ends in. Raises StorageError."""
-    check(path)
-    specification = chart(found, ink=page.INK if path.suffix.lower() == ".html" else figures.PAPER).to_dict()
-    match path.suffix.lower():
-        case ".png":
-            content = vl_convert.vegalite_to_png(specification, scale=2)
-        case ".pdf":
-            content = vl_convert.vegalite_to_pdf(specification)
-        case ".html":
-            content = _page(found, svg=vl_convert.vegalite_to_svg(specification)).encode()
-        case _:
-            content = vl_convert.vegalite_to_svg(specification).encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(path, content)
+    picture.write(
+        path,
+        lambda ink: chart(found, ink=ink),
+        title=f"{found['recipe']}: learning-rate range test",
+        alternative=_caption(found),
+        numbers=sweeps.lines(found),
+    )
 
 
 def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.VConcatChart:
@@ -119,7 +97,7 @@ def _losses(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink: fig
     single = _flat([{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["loss"]} for seed in seeds], "lr", "loss")
     smooth = [{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["smoothed"]} for seed in seeds]
     layers: list[alt.Chart] = [
-        single.mark_point(filled=True, size=5, opacity=0.35, color=ink.line, clip=True, aria=False).encode(x=x, y=y)
+        single.mark_point(filled=True, size=8, opacity=0.5, color=ink.line, clip=True, aria=False).encode(x=x, y=y)
     ]
     if found["band"] is not None:
         columns = ("lr", "lowest", "highest", "loss")
@@ -178,22 +156,3 @@ def _y(found: Mapping[str, Any]) -> alt.Y:
     scale = alt.Scale(type="log" if log else "linear", domain=[low / 1.1 if log else 0.0, high], nice=False)
     title = "loss of a training batch, L2 penalty included"
     return alt.Y("loss:Q", title=title, scale=scale, axis=alt.Axis(format="~g", tickCount=6, titleAnchor="middle"))
-
-
-# --- page ---------------------------------------------------------------------------------------------------------
-
-
-def _page(found: Mapping[str, Any], *, svg: str) -> str:
-    """Return one HTML page without scripts: the picture, and the numbers as they are printed."""
-    style = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
-    title = html.escape(f"{found['recipe']}: learning-rate range test")
-    numbers = html.escape("\n".join(sweeps.lines(found)))
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
-        f'<figure><div class="picture" role="img" aria-label="{html.escape(_caption(found))}">{svg}</div></figure>\n'
-        f"<h2>Numbers</h2>\n<pre>{numbers}</pre>\n</main>\n</body>\n</html>\n"
-    )

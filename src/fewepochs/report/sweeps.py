@@ -89,14 +89,16 @@ def _band(curves: Sequence[Curve], smooth: Sequence[smoothing.Smooth]) -> dict[s
 
 
 def _suggestion(found: suggestions.Suggestion, *, measured: Measurement) -> dict[str, Any]:
+    count = sum(answer.lr is not None for answer in found.answers)
+    spread = found.highest / found.lowest if found.lowest and found.highest and count > 1 else None
     return {
         "rule": found.rule,
         "meaning": suggestions.MEANINGS[found.rule],
         "lr": found.lr,
         "lowest": found.lowest,
         "highest": found.highest,
-        "spread": None if found.lowest is None or found.highest is None else found.highest / found.lowest,
-        "n": sum(answer.lr is not None for answer in found.answers),
+        "spread": spread,
+        "n": count,
         "of": len(found.answers),
         "reason": found.reason,
         "setting": None if found.lr is None else _setting(measured.recipe, found.lr),
