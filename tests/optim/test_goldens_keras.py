@@ -104,7 +104,7 @@ def test_weights_follow_keras_to_the_last_digits(spec: updates.Optimizer, make: 
 
 
 MOVING = [
-    pytest.param(pair.values[0], pair.values[1], "beta_1" if pair.values[0].kind.startswith("adam") else "momentum")
+    pytest.param(*pair.values, "beta_1" if pair.values[0].kind.startswith("adam") else "momentum", id=pair.id)
     for pair in PAIRS
     if updates.momentum_of(pair.values[0])
 ]
