@@ -52,7 +52,7 @@ def lr_range(
 ) -> None:
     """Learning-rate range test: where the loss falls and rises, and what named rules suggest. Not a run."""
     from fewepochs.probes import sweeps
-    from fewepochs.report import sweep_figure
+    from fewepochs.report import picture
 
     chosen = recipes.load(recipe, overrides=overrides or ())
     lowest, highest = sweeps.default_range(chosen.optimizer)
@@ -65,7 +65,7 @@ def lr_range(
         smoothing=smoothing,
     )
     if to is not None:
-        sweep_figure.check(to)
+        picture.check(to)
     numbers_of_seeds = [seed for seed in options.seeds(None, seeds) if seed is not None]
     allowed = tuple(allow_code or ())
     runtime = api.Runtime(

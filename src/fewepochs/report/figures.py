@@ -64,6 +64,15 @@ class Axes:
 
 
 PAPER = Ink()
+PAGE = Ink(
+    training="var(--training)",
+    validation="var(--validation)",
+    text="var(--ink)",
+    faint="var(--faint)",
+    line="var(--line)",
+    background="transparent",
+)
+"""Colours as variables of the style sheet, so that light, dark and paper need no second figure."""
 
 
 def axes(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> Axes:
@@ -149,20 +158,20 @@ def datasets(runs: Sequence[labels.Run], *, targets: Sequence[float], shared: Ax
 
 
 def _accuracy(*, within: Axes, ink: Ink, live: bool) -> alt.LayerChart:
-    y = _y("value", title="accuracy", span=within.accuracy)
+    y = vertical("value", title="accuracy", span=within.accuracy)
     layers = _targets(y=y, ink=ink)
     layers += _curves("accuracy", ("acc", "val_acc"), y=y, within=within, ink=ink, live=live)
     return alt.LayerChart(layer=layers, width=WIDTH, height=ACCURACY_HEIGHT)
 
 
 def _loss(*, within: Axes, ink: Ink, live: bool) -> alt.LayerChart:
-    y = _y("value", title="loss", span=within.loss, log=within.loss_log)
+    y = vertical("value", title="loss", span=within.loss, log=within.loss_log)
     layers = _curves("loss", ("loss", "val_loss"), y=y, within=within, ink=ink, live=live)
     return alt.LayerChart(layer=layers, width=WIDTH, height=130)
 
 
 def _learning_rate(*, within: Axes, ink: Ink, live: bool) -> alt.LayerChart:
-    y = _y("rate", title="learning rate", span=within.rate, log=within.rate_log)
+    y = vertical("rate", title="learning rate", span=within.rate, log=within.rate_log)
     base = alt.Chart(alt.NamedData(RATES)).transform_flatten(["epoch", "done", "rate"])
     base = base.encode(x=_epochs(within, field="done", title="epochs done"), y=y)
     layers = [base.mark_line(color=ink.text, strokeWidth=1.5, clip=True, aria=False).encode(detail="run:N")]
@@ -252,7 +261,7 @@ def _epochs(within: Axes, *, field: str, title: str | None) -> alt.X:
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, within.epochs], nice=False), axis=axis)
 
 
-def _y(field: str, *, title: str, span: tuple[float, float], log: bool = False) -> alt.Y:
+def vertical(field: str, *, title: str, span: tuple[float, float], log: bool = False) -> alt.Y:
     """Return a vertical axis whose title lies level above it, where it takes no width."""
     scale = alt.Scale(type="log" if log else "linear", domain=list(span), nice=False)
     ticks: dict[str, Any] = {"format": "~g", "tickCount": 6 if title == "accuracy" else 3}

@@ -29,16 +29,6 @@ from fewepochs import store
 from fewepochs.report import figures, labels, summary
 from fewepochs.specs import updates
 
-INK = figures.Ink(
-    training="var(--training)",
-    validation="var(--validation)",
-    text="var(--ink)",
-    faint="var(--faint)",
-    line="var(--line)",
-    background="transparent",
-)
-"""A figure's colours as variables of the style sheet, so that light, dark and paper need no second figure."""
-
 COMMAND = "command"
 """The key of the environment that holds the command as it was given."""
 
@@ -51,7 +41,7 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
     data = summary.build(runs, targets=targets)
     groups = labels.group(labels.label(runs))
     shared = figures.axes(runs, targets=data["targets"])
-    still = figures.panel(shared=shared, ink=INK, live=False).to_dict()
+    still = figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict()
     panels = [_panel(group, data, still=still, shared=shared) for group in groups]
     library, script = (_library(), _asset("page.js")) if any(panel["picture"] for panel in panels) else ("", "")
     style = _asset("page.css")
@@ -63,7 +53,7 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
         script=Markup(script),
         data=data,
         panels=panels,
-        figure=_json_block(figures.panel(shared=shared, ink=INK).to_dict()),
+        figure=_json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict()),
         clipped=shared.accuracy[0] if shared.clipped else None,
         tested=any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
         sources=sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
