@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -56,7 +57,10 @@ def test_a_failed_replacement_keeps_the_old_content_and_leaves_no_stray(
                 broken.setattr(Path, "open", fail)
         with pytest.raises(StorageError) as caught:
             store.write_whole(target, b"new")
-    assert str(caught.value) == f"{target}: cannot be written: {os.strerror(code)}; free space, or choose another place"
+    need = rf"{os.strerror(code)}: needs 3 bytes" if code in (errno.ENOSPC, errno.EDQUOT) else os.strerror(code)
+    free = r", [\d,.]+ (bytes|MB) free" if code == errno.ENOSPC else ""
+    told = rf"{target}: cannot be written: {need}{free}; free space, or choose another place"
+    assert re.fullmatch(told, str(caught.value))
     assert contents(tmp_path) == {"status.json": b"old"}
 
 
@@ -173,11 +177,36 @@ def test_a_lock_is_not_inherited(tmp_path: Path) -> None:
         child.communicate()
 
 
-def test_a_folder_in_which_nothing_was_begun_is_taken_away(tmp_path: Path) -> None:
-    path = tmp_path / "runs" / "new"
+def test_folders_in_which_nothing_was_begun_are_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "runs" / "new"
     with pytest.raises(ZeroDivisionError), store.hold(path):
         1 / len(contents(path)["lock"][:0])
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_beginning_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = store.write_whole
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "recipe.toml":
+            raise StorageError("full")
+        write(path, content)
+
+    monkeypatch.setattr(store, "write_whole", full)
+    with pytest.raises(StorageError, match="full"), store.hold(tmp_path / "runs" / "new"):
+        make(tmp_path / "runs" / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_stays_and_so_does_another_run_beside(tmp_path: Path) -> None:
+    make(tmp_path / "runs" / "other")
+    with pytest.raises(ZeroDivisionError), store.hold(tmp_path / "runs" / "new"):
+        raise ZeroDivisionError
+    assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["other"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ZeroDivisionError), store.hold(tmp_path / "empty" / "new"):
+        raise ZeroDivisionError
+    assert (tmp_path / "empty").is_dir()
 
 
 def test_what_the_user_put_into_a_folder_stays(tmp_path: Path) -> None:

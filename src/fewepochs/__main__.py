@@ -1,5 +1,5 @@
 """`python -m fewepochs` is `fewepochs`."""
 
-from fewepochs.cli.main import main
+from fewepochs.cli.start import main
 
 main()

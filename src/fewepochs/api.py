@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fewepochs import recipe as recipes
+from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.errors import (
     CheckpointError,
@@ -34,22 +35,7 @@ DEMO_SEEDS = (0, 1)
 REPORT = "report.html"
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """Where and how fast, but not what: nothing here changes a recipe's digest.
-
-    `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
-    where the data set lies; `download` allows to fetch it. `kernels` "fused" is the compiled batch normalisation,
-    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler. `allow_code`: dotted names of the
-    packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
-    """
-
-    device: str = "auto"
-    kernels: str = "auto"
-    threads: int | None = None
-    data: Path | None = None
-    download: bool = False
-    allow_code: tuple[str, ...] = ()
+Runtime = runtimes.Runtime
 
 
 @dataclass(frozen=True)
@@ -77,7 +63,8 @@ def train(
 ) -> Outcome:
     """Train `recipe` in its folder under `out`, from where an earlier call stopped if one did.
 
-    A run that is finished is returned as it stands. `stop_at_target` ends the run after the first epoch with a
+    A run that is finished is returned as it stands; one that goes on takes what `runtime` leaves open from its
+    environment. `stop_at_target` ends the run after the first epoch with a
     val_acc of at least that; without it, such a run goes on to its budget. Raises FewEpochsError's family.
     """
     path = out / store.run_name(recipe)
@@ -94,21 +81,8 @@ def resume(
 ) -> Outcome:
     """Go on with the run in the folder `path`; what `runtime` leaves open is taken from the run's environment."""
     run = store.read(path)
-    given = runtime or Runtime()
-    data = run.environment.get("data") or {}
-    where = data.get("where")
-    device = run.environment.get("device") if given.device == "auto" else given.device
-    kernels = run.environment.get("kernels") if given.kernels == "auto" else given.kernels
-    settled = Runtime(
-        device=device or "auto",
-        kernels=kernels or "auto",
-        threads=given.threads or run.environment.get("threads"),
-        data=given.data or (None if where is None else Path(where)),
-        download=given.download,
-        allow_code=given.allow_code,
-    )
-    _check_runtime(settled, recipe=run.recipe)
-    return _run(path, run.recipe, runtime=settled, view=view, stop_at_target=stop_at_target)
+    _check_runtime(runtime or Runtime(), recipe=run.recipe)
+    return _run(path, run.recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
 def require_target(run: store.StoredRun, target: float) -> None:
@@ -130,15 +104,29 @@ def _run(
         from fewepochs.train import session
 
         shown = view or console.View()
+        runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
         training, dataset = _prepare(recipe, runtime=runtime, say=shown.note)
         where = None if runtime.data is None else str(runtime.data.resolve())
-        folder = session.open_folder(path, training, known=known, dataset=dataset, where=where, say=shown.note)
-        signal = session.train(training, folder=folder, view=shown, stop_at_target=stop_at_target)
+        folder = session.open_folder(
+            path, training, known=known, dataset=dataset, where=where, say=shown.note, strict=runtime.strict
+        )
+        signal = session.train(
+            training,
+            folder=folder,
+            view=shown,
+            stop_at_target=stop_at_target,
+            checkpoint_seconds=60.0 * runtime.checkpoint_minutes,
+        )
         return Outcome(store.read(path), signal=signal)
 
 
 def _is_done(run: store.StoredRun, *, stop_at_target: float | None) -> bool:
-    if len(run.epochs) >= run.recipe.budget.epochs or run.status.state == "diverged":
+    """Return whether nothing is left to do; a run that was killed is not done before its last state is saved."""
+    if run.status.state == "diverged":
+        return True
+    if run.status.state not in ("finished", "interrupted"):
+        return False
+    if len(run.epochs) >= run.recipe.budget.epochs:
         return True
     return stop_at_target is not None and crossing_rules.crossing(run.epochs, stop_at_target).reached
 
@@ -152,7 +140,7 @@ def _refuse_edited(run: store.StoredRun) -> None:
     snapshot, _ = checkpoint.load_newest(run.path / store.CHECKPOINTS)
     if snapshot is None:
         return
-    trained = recipes.from_json(snapshot.facts["recipe"], source="the checkpoint")
+    trained = recipes.from_json(snapshot.facts.recipe, source="the checkpoint")
     if differences := recipes.differences(trained, run.recipe):
         raise CheckpointError(
             f"{run.path}: this run was trained with another recipe than {store.RECIPE} now says:\n"
@@ -178,10 +166,13 @@ def _load(
     import torch
 
     from fewepochs.data import loader, sources
+    from fewepochs.train import environment
 
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     device = _device(runtime.device)
+    if runtime.deterministic and device.type == "cuda":
+        environment.make_deterministic()
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
     data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
     if recipe.batch_size > len(data.train):
@@ -194,13 +185,7 @@ def _load(
 
 def _check_runtime(runtime: Runtime, *, recipe: recipes.Recipe) -> None:
     """Refuse what no machine has, and code that is not allowed, before torch is imported."""
-    base, _, index = runtime.device.partition(":")
-    if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
-        problem = Problem("--device", "not a device", repr(runtime.device), "auto, cpu, cuda, cuda:0, cuda:1, ...")
-        raise RecipeError("command line", (problem,))
-    if runtime.kernels not in ("auto", "fused", "torch"):
-        problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
-        raise RecipeError("command line", (problem,))
+    runtimes.check(runtime)
     permission.require_allowed(recipe.optimizer, allow_code=runtime.allow_code)
 
 

@@ -14,9 +14,11 @@ back when the process dies.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -143,6 +145,32 @@ class RunFolder:
         _append(self.path / COSTS, cost)
         _append(self.path / EPOCHS, epoch)
 
+    def require_space(self, need_bytes: int) -> None:
+        """Raise StorageError unless there is room for so many bytes of checkpoints, what they take now included."""
+        _make(self.path)
+        taken = sum(file.stat().st_size for file in self.checkpoints.glob("*") if file.is_file())
+        free = shutil.disk_usage(self.path).free
+        if need_bytes > taken + free:
+            raise StorageError(
+                f"{self.path}: too little space: checkpoints need {_size(need_bytes)}, {_size(taken + free)} free; "
+                "free space, or choose another place"
+            )
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written."""
+        for stray in (*self.path.glob("*.part"), *self.checkpoints.glob("*.part")):
+            try:
+                stray.unlink()
+            except OSError as error:
+                raise _unwritable(stray, error) from None
+
+    def set_aside(self, path: Path) -> None:
+        """Rename a file that cannot be used, so that it is kept and not taken for one that can."""
+        try:
+            path.replace(path.with_name(path.name + ".bad"))
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
     def keep(self, epochs: int) -> None:
         """Cut both logs back to the first `epochs` records: what a resumed run will write again."""
         _rewrite(self.path / EPOCHS, _read_lines(self.path / EPOCHS, EpochRecord)[:epochs])
@@ -172,20 +200,48 @@ def create(path: Path, *, recipe: recipes.Recipe, environment: Mapping[str, Any]
 def hold(path: Path) -> Iterator[None]:
     """Hold the run folder `path` (made if absent) for this process; raises StorageError where another one does.
 
-    A folder in which no run was begun is taken away again.
+    Folders in which no run was begun are taken away again. The lock is flock's: the system gives it back when its owner
+    dies, however it dies. On a network file system it keeps two hosts apart only if locks are shared there (NFS: not
+    with nolock or local_lock).
     """
-    descriptor = _lock(path)
+    absent = [folder for folder in (path, *path.parents) if not _exists(folder)]
+    descriptor = None
     try:
+        descriptor = _lock(path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
-        os.ftruncate(descriptor, 0)
-        if not is_run(path):
-            with suppress(OSError):
-                (path / LOCK).unlink()
-                path.rmdir()
-        os.close(descriptor)
+        if descriptor is not None:
+            os.ftruncate(descriptor, 0)
+        if absent or descriptor is not None:
+            _leave(path, held=descriptor is not None, absent=absent)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _leave(path: Path, *, held: bool, absent: Sequence[Path]) -> None:
+    """Take away what was made for a run that was not begun: the lock if it is ours, and folders that are empty."""
+    with suppress(OSError, StorageError):
+        if is_run(path):
+            return
+        if held:
+            if path in absent:  # of a beginning that failed half way
+                for name in (ENVIRONMENT, STATUS, *(f"{name}.part" for name in (RECIPE, ENVIRONMENT, STATUS))):
+                    (path / name).unlink(missing_ok=True)
+                with suppress(OSError):
+                    (path / CHECKPOINTS).rmdir()
+            (path / LOCK).unlink(missing_ok=True)
+        for folder in dict.fromkeys((path, *absent) if held else absent):
+            folder.rmdir()
+
+
+def _exists(path: Path) -> bool:
+    """Return whether `path` is there; True where that cannot be seen, so that nothing is taken away."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _lock(path: Path) -> int:
@@ -195,6 +251,8 @@ def _lock(path: Path) -> int:
         _make(path)
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # another process has just taken the empty folder away
+            continue
         except OSError as error:
             raise _unwritable(lock, error) from None
         try:
@@ -228,11 +286,11 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise _unwritable(path, error) from None
+        raise _unwritable(path, error, need_bytes=len(content)) from None
 
 
 def _append(path: Path, record: Record) -> None:
@@ -243,7 +301,7 @@ def _append(path: Path, record: Record) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _unwritable(path, error, need_bytes=len(line)) from None
 
 
 def _rewrite(path: Path, records: Sequence[Record]) -> None:
@@ -257,7 +315,7 @@ def _make(path: Path) -> None:
         raise _unwritable(path, error) from None
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -265,5 +323,15 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"{path}: cannot be written: {error.strerror or error}; free space, or choose another place")
+def _unwritable(path: Path, error: OSError, *, need_bytes: int | None = None) -> StorageError:
+    what = error.strerror or str(error)
+    if need_bytes is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what += f": needs {_size(need_bytes)}"
+    if error.errno == errno.ENOSPC:
+        with suppress(OSError):
+            what += f", {_size(shutil.disk_usage(path.parent).free)} free"
+    return StorageError(f"{path}: cannot be written: {what}; free space, or choose another place")
+
+
+def _size(count: int) -> str:
+    return f"{count:,} bytes" if count < 100_000 else f"{count / 1e6:,.1f} MB"

@@ -16,20 +16,33 @@ from fewepochs import errors
 from fewepochs.train import checkpoint
 
 
-def snapshot(steps: int = 5) -> checkpoint.Snapshot:
-    return checkpoint.Snapshot({"weights": torch.arange(6.0) + steps, "t": torch.tensor(3)}, {"steps": steps})
+def facts(steps: int = 5, *, epochs: int = 0) -> checkpoint.Facts:
+    return checkpoint.Facts(
+        recipe={"name": "any"},
+        data="0" * 64,
+        steps=steps,
+        epochs=epochs,
+        epoch_steps=0,
+        plateau=checkpoint.Plateau(best=None, wait=0, cooldown=0, scale=1.0),
+        spent=checkpoint.Spent(setup_seconds=0.5, train_seconds=0.25, joules=None, joules_reason="none here"),
+    )
+
+
+def snapshot(steps: int = 5, *, epochs: int = 0) -> checkpoint.Snapshot:
+    tensors = {"weights": torch.arange(6.0) + steps, "t": torch.tensor(3)}
+    return checkpoint.Snapshot(tensors, facts(steps, epochs=epochs))
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     loaded = checkpoint.load(checkpoint.save(tmp_path, snapshot()))
-    assert loaded.facts == {"steps": 5}
+    assert loaded.facts == facts()
     assert torch.equal(loaded.tensors["weights"], snapshot().tensors["weights"])
     assert torch.equal(loaded.tensors["t"], torch.tensor(3))
 
 
 def test_the_two_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     for steps in range(1, 6):
-        checkpoint.save(tmp_path, snapshot(steps), best=steps == 2)
+        checkpoint.save(tmp_path, snapshot(steps), best=snapshot(steps) if steps == 2 else None)
     assert [path.name for path in checkpoint.newest_first(tmp_path)] == ["step-000000005.ckpt", "step-000000004.ckpt"]
     assert checkpoint.load(tmp_path / checkpoint.BEST).steps == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -66,11 +79,11 @@ def test_a_damaged_newest_falls_back_to_the_one_before_with_a_warning(tmp_path: 
     checkpoint.save(tmp_path, snapshot(1))
     newest = checkpoint.save(tmp_path, snapshot(2))
     newest.write_bytes(newest.read_bytes()[:-1])
-    found, warnings = checkpoint.load_newest(tmp_path)
+    found, passed_over = checkpoint.load_newest(tmp_path)
     assert found is not None
     assert found.steps == 1
-    assert len(warnings) == 1
-    assert "step-000000002.ckpt" in warnings[0]
+    assert list(passed_over) == [newest]
+    assert "step-000000002.ckpt: the checkpoint is damaged" in passed_over[newest]
 
 
 def test_when_none_is_whole_nothing_is_deleted(tmp_path: Path) -> None:
@@ -83,7 +96,7 @@ def test_when_none_is_whole_nothing_is_deleted(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert checkpoint.load_newest(tmp_path) == (None, [])
+    assert checkpoint.load_newest(tmp_path) == (None, {})
 
 
 class Malicious:
@@ -114,8 +127,8 @@ def test_a_pickle_with_a_valid_hash_runs_nothing(tmp_path: Path) -> None:
 def test_another_format_is_refused_by_number(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, snapshot())
     line, _, body = path.read_bytes().partition(b"\n")
-    path.write_bytes(json.dumps({**json.loads(line), "format": 2}).encode() + b"\n" + body)
-    with pytest.raises(errors.CheckpointError, match="format 2; this version of fewepochs reads 1"):
+    path.write_bytes(json.dumps({**json.loads(line), "format": 3}).encode() + b"\n" + body)
+    with pytest.raises(errors.CheckpointError, match="format 3; this version of fewepochs reads 1 and 2"):
         checkpoint.load(path)
 
 

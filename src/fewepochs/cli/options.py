@@ -37,6 +37,15 @@ AllowCodeOption = Annotated[
         help="Let a recipe's optimizer come from this package or module (kind = python). Repeatable.",
     ),
 ]
+DeterministicOption = Annotated[
+    bool, typer.Option("--deterministic", help="Let CUDA repeat its bits, at a price; a CPU always does.")
+]
+CheckpointOption = Annotated[
+    float, typer.Option("--checkpoint-minutes", help="A checkpoint in mid-epoch after so many minutes without one.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse to go on with a run where its bits may not repeat.")
+]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; default: torch's choice.")]
 ProgressOption = Annotated[str, typer.Option("--progress", help="auto, rich, plain, json or off.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress (as --progress off).")]

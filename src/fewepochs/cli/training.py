@@ -24,6 +24,9 @@ def train(
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
     allow_code: options.AllowCodeOption = None,
+    deterministic: options.DeterministicOption = False,
+    checkpoint_minutes: options.CheckpointOption = 10.0,
+    strict: options.StrictOption = False,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -39,7 +42,15 @@ def train(
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
     allowed = tuple(allow_code or ())
     runtime = api.Runtime(
-        device=device, kernels=kernels, threads=threads, data=data, download=download, allow_code=allowed
+        device=device,
+        kernels=kernels,
+        threads=threads,
+        data=data,
+        download=download,
+        allow_code=allowed,
+        deterministic=deterministic,
+        checkpoint_minutes=checkpoint_minutes,
+        strict=strict,
     )
     if print_config and len(chosen) > 1:
         raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
@@ -69,6 +80,9 @@ def resume(
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
     allow_code: options.AllowCodeOption = None,
+    deterministic: options.DeterministicOption = False,
+    checkpoint_minutes: options.CheckpointOption = 10.0,
+    strict: options.StrictOption = False,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     progress: options.ProgressOption = "auto",
@@ -79,7 +93,16 @@ def resume(
     """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     allowed = tuple(allow_code or ())
-    runtime = api.Runtime(device=device, kernels=kernels, threads=threads, data=data, allow_code=allowed)
+    runtime = api.Runtime(
+        device=device,
+        kernels=kernels,
+        threads=threads,
+        data=data,
+        allow_code=allowed,
+        deterministic=deterministic,
+        checkpoint_minutes=checkpoint_minutes,
+        strict=strict,
+    )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
     output.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))

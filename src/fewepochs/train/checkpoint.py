@@ -1,68 +1,180 @@
 """Checkpoints: one file each, whole or not at all, checked before it is read.
 
-    first line   JSON: format, SHA-256 and length of the body, and the run's own facts (see Snapshot)
-    body         the tensors, as torch.save writes them
+    first line    JSON: format, SHA-256 and length of everything after this line
+    second line   JSON: the run's own facts, and name, type and shape of each tensor
+    the rest      the tensors' bytes, little-endian, one after the other
 
-A file is written to a temporary name, fsynced and renamed. The body's SHA-256 is compared before anything is unpickled,
-and torch's restricted reader (`weights_only`) is the only one used. The two newest checkpoints are kept, and the best.
+A file is written to a temporary name, fsynced and renamed. The SHA-256 is compared before anything is made of the
+bytes, and nothing in them can be executed: there is no pickle. Format 1, whose body is torch's pickle, is still read,
+by torch's restricted reader (`weights_only`) alone. The two newest checkpoints are kept, and the best.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from fewepochs import store
 from fewepochs.errors import CheckpointError, StorageError
+from fewepochs.records import Count, Finite, Record
+from fewepochs.train import pickled
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 BEST = "best.ckpt"
-MAX_HEADER_BYTES = 1 << 20
+BAD = ".bad"
+MAX_LINE_BYTES = 1 << 20
+MOST_BYTES = 16 << 30
+"""The largest file that is read into memory."""
+
+DTYPES: dict[str, torch.dtype] = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    )
+}  # fmt: skip
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Plateau(Record):
+    """A plateau's state; `best` is None where it has seen no epoch (JSON has no infinity)."""
+
+    best: Finite | None
+    wait: Count
+    cooldown: Count
+    scale: Finite
+
+
+class Spent(Record):
+    """What the epoch in progress has cost so far."""
+
+    setup_seconds: Seconds
+    train_seconds: Seconds
+    joules: Seconds | None
+    joules_reason: str | None = None
+
+
+class Facts(Record):
+    """Where a run stands: steps done, full epochs done, steps done of the epoch in progress; of which recipe and data.
+
+    `epoch_steps` may be a whole epoch's: its evaluation is then still to come.
+    """
+
+    recipe: dict[str, Any]
+    data: str
+    steps: Count
+    epochs: Count
+    epoch_steps: Count
+    plateau: Plateau
+    spent: Spent
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run's state at a step.
-
-    `tensors` by name, on the CPU. `facts` is JSON: the recipe's and the data's digest, where the run stands, the
-    plateau's state, the cost of the epoch in progress.
-    """
+    """A run's state at a step: `tensors` by name, on the CPU, and the facts that no tensor holds."""
 
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    facts: Facts
 
     @property
     def steps(self) -> int:
         """Steps done."""
-        return int(self.facts["steps"])
+        return self.facts.steps
 
 
-def save(folder: Path, snapshot: Snapshot, *, best: bool = False) -> Path:
-    """Write `snapshot` into `folder`, drop what is older than the two newest; `best` keeps it as the best, too."""
-    buffer = io.BytesIO()
-    torch.save(dict(snapshot.tensors), buffer)
-    body = buffer.getvalue()
-    header = {"format": FORMAT, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), **snapshot.facts}
+class _Entry(Record):
+    name: str
+    dtype: str
+    shape: tuple[Count, ...]
+
+
+class _Contents(Record):
+    facts: Facts
+    tensors: tuple[_Entry, ...]
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def save(folder: Path, snapshot: Snapshot, *, best: Snapshot | None = None) -> Path:
+    """Write `snapshot` into `folder` and drop what is older than the two newest; `best`, if given, is the best now.
+
+    The best goes first: whoever is killed between the two goes on from the checkpoint before, trains the same epoch
+    again and writes the same best again. The other way round it would be lost.
+    """
     path = folder / f"step-{snapshot.steps:09d}.ckpt"
-    store.write_whole(path, json.dumps(header, sort_keys=True).encode() + b"\n" + body)
+    if best is not None:
+        save_best(folder, best)
+    if best is None or best.steps != snapshot.steps or not _linked(folder / BEST, path):
+        store.write_whole(path, _packed(snapshot))
     try:
-        if best:
-            _link(path, folder / BEST)
         for old in newest_first(folder)[KEPT:]:
             old.unlink()
     except OSError as error:
         raise StorageError(f"{folder}: checkpoints cannot be tidied: {error.strerror or error}") from None
     return path
+
+
+def save_best(folder: Path, best: Snapshot) -> None:
+    """Write `best` into `folder` as the best."""
+    store.write_whole(folder / BEST, _packed(best))
+
+
+def most_bytes(state: Mapping[str, Tensor]) -> int:
+    """Return the space that the checkpoints of a run with this state take, the one being written included."""
+    return (KEPT + 2) * (sum(tensor.nbytes for tensor in state.values()) + MAX_LINE_BYTES // 16)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of `tensors`: the same bits, the same digest."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(json.dumps(_entry(name, tensors[name])).encode() + b"\n" + _bytes(tensors[name]))
+    return found.hexdigest()
+
+
+def _packed(snapshot: Snapshot) -> bytes:
+    tensors = [_entry(name, tensor) for name, tensor in snapshot.tensors.items()]
+    contents = {"facts": snapshot.facts.model_dump(mode="json"), "tensors": tensors}
+    line = json.dumps(contents, sort_keys=True, allow_nan=False).encode() + b"\n"
+    rest = b"".join([line, *(_bytes(tensor) for tensor in snapshot.tensors.values())])
+    header = {"format": FORMAT, "sha256": hashlib.sha256(rest).hexdigest(), "bytes": len(rest)}
+    return json.dumps(header).encode() + b"\n" + rest
+
+
+def _entry(name: str, tensor: Tensor) -> dict[str, Any]:
+    return {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _linked(path: Path, name: Path) -> bool:
+    """Give the file `path` a second name; False where the file system has no second names."""
+    temporary = name.with_name(name.name + ".part")
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(path, temporary)
+        temporary.replace(name)
+    except OSError:
+        return False
+    store.sync_folder(name.parent)
+    return True
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
 
 
 def newest_first(folder: Path) -> list[Path]:
@@ -72,49 +184,52 @@ def newest_first(folder: Path) -> list[Path]:
 
 def load(path: Path) -> Snapshot:
     """Return the snapshot in the file `path`; raises CheckpointError where it is not whole or of another format."""
-    header, body = _parts(path)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: checkpoint format {header.get('format')!r}; this version of fewepochs reads {FORMAT}"
-        )
-    if len(body) != header.get("bytes") or hashlib.sha256(body).hexdigest() != header.get("sha256"):
+    header, rest = _parts(path)
+    form = header.get("format")
+    if form not in (1, FORMAT):
+        raise CheckpointError(f"{path}: checkpoint format {form!r}; this version of fewepochs reads 1 and {FORMAT}")
+    if len(rest) != header.get("bytes") or hashlib.sha256(rest).hexdigest() != header.get("sha256"):
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match)")
     try:
-        tensors = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names a dozen types, pickle's among them
-        raise CheckpointError(f"{path}: not a checkpoint of tensors: {type(error).__name__}") from None
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise CheckpointError(f"{path}: not a checkpoint of tensors")
-    facts = {key: value for key, value in header.items() if key not in ("format", "sha256", "bytes")}
-    return Snapshot(tensors, facts)
+        if form == FORMAT:
+            return _unpacked(rest)
+        facts = {key: value for key, value in header.items() if key not in ("format", "sha256", "bytes")}
+        plateau = facts.get("plateau")
+        if isinstance(plateau, dict) and plateau.get("best") == math.inf:  # where there is no plateau
+            plateau["best"] = None
+        return Snapshot(pickled.tensors(rest), Facts.model_validate_json(json.dumps(facts)))
+    except (ValidationError, ValueError, RuntimeError, OverflowError, TypeError) as error:
+        detail = "its facts or its list of tensors" if isinstance(error, ValidationError) else str(error)[:200]
+        raise CheckpointError(f"{path}: not a checkpoint of a run: {detail}") from None
 
 
-def load_newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
-    """Return the newest checkpoint that is whole, and a warning for each damaged one that was passed over.
+def load_newest(folder: Path, *, most_epochs: int | None = None) -> tuple[Snapshot | None, dict[Path, str]]:
+    """Return the newest checkpoint that can be used, and those that were passed over, each with the reason.
 
-    None where there is no checkpoint at all. Raises CheckpointError where there are some and none is whole;
-    nothing is deleted.
+    Not used are those that are damaged, and those with more than `most_epochs` epochs. None where there is no
+    checkpoint at all. Raises CheckpointError where there are some and none can be used; nothing is deleted.
     """
-    warnings: list[str] = []
+    passed_over: dict[Path, str] = {}
     paths = newest_first(folder)
     for path in paths:
         try:
-            return load(path), warnings
+            found = load(path)
         except CheckpointError as error:
-            warnings.append(str(error))
+            passed_over[path] = str(error)
+            continue
+        if most_epochs is None or found.facts.epochs <= most_epochs:
+            return found, passed_over
+        passed_over[path] = f"{path}: has {found.facts.epochs} epochs, {store.EPOCHS} only {most_epochs}"
     if paths:
-        raise CheckpointError(
-            "\n".join(
-                [*warnings, f"{folder}: no checkpoint is usable. Nothing was deleted; to train anew, delete the run."]
-            )
-        )
-    return None, warnings
+        last = f"{folder}: no checkpoint is usable. Nothing was deleted; to train anew, delete the run."
+        raise CheckpointError("\n".join([*passed_over.values(), last]))
+    return None, passed_over
 
 
 def restore(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
     """Copy saved tensors into the live ones; raises CheckpointError where names, shapes or types differ."""
     if tensors.keys() != into.keys():
-        different = ", ".join(sorted(tensors.keys() ^ into.keys()))
+        different = ", ".join(sorted(tensors.keys() ^ into.keys()))[:500]
         raise CheckpointError(f"the checkpoint belongs to another kind of run: {different}")
     for name, live in into.items():
         saved = tensors[name]
@@ -123,28 +238,43 @@ def restore(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
                 f"the checkpoint belongs to another run: {name} is {saved.dtype} {list(saved.shape)}, "
                 f"expected {live.dtype} {list(live.shape)}"
             )
-        live.copy_(saved)
+    for name, live in into.items():
+        live.copy_(tensors[name])
 
 
-def _parts(path: Path) -> tuple[dict[str, Any], bytes]:
+def _parts(path: Path) -> tuple[dict[str, Any], memoryview]:
+    """Return the first line and the bytes after it; what is in a file's name or head decides no size."""
     try:
         with path.open("rb") as file:
-            line = file.readline(MAX_HEADER_BYTES)
-            body = file.read()
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise CheckpointError(f"{path}: too large for a checkpoint; at most {MOST_BYTES:,} bytes are read")
+            line = file.readline(MAX_LINE_BYTES)
+            rest = file.read()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the checkpoint is damaged (no header)")
-    return header, body
+    return header, memoryview(rest)
 
 
-def _link(path: Path, name: Path) -> None:
-    """Give `path` a second name, replacing what had it, without writing the data again."""
-    temporary = name.with_name(name.name + ".part")
-    temporary.unlink(missing_ok=True)
-    os.link(path, temporary)
-    temporary.replace(name)
+def _unpacked(rest: memoryview) -> Snapshot:
+    line = bytes(rest[:MAX_LINE_BYTES]).partition(b"\n")[0]
+    contents = _Contents.model_validate_json(line)
+    body, start = rest[len(line) + 1 :], 0
+    tensors: dict[str, Tensor] = {}
+    for entry in contents.tensors:
+        dtype = DTYPES.get(entry.dtype)
+        end = start + math.prod(entry.shape) * (0 if dtype is None else dtype.itemsize)
+        if dtype is None or end > len(body) or entry.name in tensors:
+            raise ValueError(f"the tensor {entry.name!r:.80} is not in it")
+        content = bytearray(body[start:end])  # torch refuses to look into a buffer of nothing
+        flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        tensors[entry.name] = flat.view(entry.shape)
+        start = end
+    if start != len(body):
+        raise ValueError(f"{len(body) - start:,} bytes belong to no tensor")
+    return Snapshot(tensors, contents.facts)

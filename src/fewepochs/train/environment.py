@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from typing import Any
 import torch
 
 PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
+COMPARED = ("command", "packages", "source", "system", "cpu", "cpu_capability", "cores", "threads", "device", "kernels",
+            "gpu", "deterministic")  # fmt: skip
+"""What is noted when a run goes on elsewhere or otherwise."""
+ROUNDING = ("threads", "device", "kernels", "cpu", "cpu_capability", "gpu")
+"""What may change how sums are rounded, beside the versions of torch and of fewepochs."""
 
 
 def collect(*, device: torch.device, kernels: str, data_digest: str, data_origin: str) -> dict[str, Any]:
@@ -33,6 +39,33 @@ def collect(*, device: torch.device, kernels: str, data_digest: str, data_origin
         "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         "data": {"digest": data_digest, "origin": data_origin},
     }
+
+
+def make_deterministic() -> None:
+    """Let CUDA repeat its bits: only algorithms that do, or an error that names the operation that has none.
+
+    cuBLAS reads its setting when it is first used, so this comes before anything is computed. A CPU needs none of it.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def doubts(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return why a run begun in the environment `first` may not repeat its bits in the environment `now`."""
+    found = [f"{key} {_shown(first.get(key))} -> {_shown(now[key])}" for key in ROUNDING if first.get(key) != now[key]]
+    before, after = first.get("packages"), now["packages"]
+    for name in ("torch", "fewepochs"):
+        was = before.get(name) if isinstance(before, dict) else None
+        if was != after[name]:
+            found.append(f"{name} {was} -> {after[name]}")
+    if not (first.get("deterministic") and now["deterministic"]):
+        found.append("CUDA without --deterministic")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return str(value.get("name", "?") if isinstance(value, dict) else value)
 
 
 def _version(package: str) -> str | None:

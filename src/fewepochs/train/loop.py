@@ -4,13 +4,15 @@
         ...                      # store it, print it, stop: the caller's
 
 The loop reads the device once an epoch, after the last step, and once for each evaluation; evaluation is off the
-training clock. Between epochs, or after any step once `progress.stop` is set, `training.snapshot()` is the whole
-state; a Training that `restore`s it goes on as if nothing had happened, bit for bit.
+training clock. Between epochs, and whenever the loop has ended - after any step, if `progress` asks for it -
+`training.snapshot()` is the whole state. Run again, it goes on as if nothing had happened, bit for bit, and so does
+another Training that `restore`s the snapshot: a save in mid-epoch is a stop that is gone on with.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -20,18 +22,20 @@ import torch
 from fewepochs import controls, schedules
 from fewepochs import recipe as recipes
 from fewepochs.data import loader
-from fewepochs.errors import CheckpointError, DataError, DivergedError
+from fewepochs.errors import CheckpointError, DataError, DivergedError, RecipeError
 from fewepochs.nets import resnet
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.train import checkpoint, meters
-from fewepochs.train.step import Evaluation, Rules, Totals, TrainingStep
+from fewepochs.train.step import Evaluation, EvaluationStoppedError, Rules, Totals, TrainingStep
 
 
 @dataclass
 class Progress:
-    """Where the loop is: written by the loop, read by whoever watches; `stop` is written by whoever wants it to end.
+    """Where the loop is: written by the loop, read by whoever watches.
 
-    Plain numbers that the host knows anyway, so that watching costs the device nothing.
+    `stop`, `pause` and `pause_at` are written by whoever wants the loop to end: now and without another evaluation,
+    after the step, or after the first step that ends at or after that time of `time.monotonic()`. Plain numbers that
+    the host knows anyway, so that watching costs the device nothing.
     """
 
     epoch: int = 0
@@ -39,21 +43,31 @@ class Progress:
     steps_per_epoch: int = 0
     phase: Literal["setup", "training", "evaluation"] = "setup"
     stop: bool = False
+    pause: bool = False
+    pause_at: float = math.inf
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop is to end after the step; it does one at least, unless it is to stop."""
+        return self.stop or self.pause or time.monotonic() >= self.pause_at
 
 
 @dataclass
 class Spent:
-    """What the epoch in progress has cost so far."""
+    """What the epoch in progress has cost so far; joules that are not known have a reason."""
 
     setup_seconds: float = 0.0
     train_seconds: float = 0.0
     joules: float | None = 0.0
+    joules_reason: str | None = None
 
     def add(self, reading: meters.Reading) -> None:
         """Add a stretch of training."""
         self.train_seconds += reading.seconds
-        known = self.joules is not None and reading.joules is not None
-        self.joules = (self.joules or 0.0) + (reading.joules or 0.0) if known else None
+        if self.joules is not None and reading.joules is not None:
+            self.joules += reading.joules
+        else:
+            self.joules, self.joules_reason = None, self.joules_reason or reading.reason
 
 
 class Training:
@@ -117,44 +131,52 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps done since the run began."""
-        return self.horizon.first(self.epochs + 1) + self.epoch_steps
+        return self._steps(self.epochs, self.epoch_steps)
+
+    def _steps(self, epochs: int, epoch_steps: int) -> int:
+        return self.horizon.first(epochs + 1) + epoch_steps
 
     def snapshot(self) -> checkpoint.Snapshot:
         """Return the whole state, copied to the host."""
+        # JSON has no infinity: a plateau that has seen no epoch has no best.
+        plateau = {**asdict(self.plateau), "best": self.plateau.best if math.isfinite(self.plateau.best) else None}
         return checkpoint.Snapshot(
             tensors={name: tensor.detach().to("cpu", copy=True) for name, tensor in self.program.state().items()},
-            facts={
-                "recipe": self.recipe.model_dump(mode="json", exclude_none=True),
-                "data": self.data.digest,
-                "steps": self.steps,
-                "epochs": self.epochs,
-                "epoch_steps": self.epoch_steps,
-                # JSON has no infinity: a plateau that has seen no epoch has no best.
-                "plateau": {**asdict(self.plateau), "best": self.plateau.best if self.epochs else None},
-                "spent": asdict(self.spent),
-            },
+            facts=checkpoint.Facts(
+                recipe=self.recipe.model_dump(mode="json", exclude_none=True),
+                data=self.data.digest,
+                steps=self.steps,
+                epochs=self.epochs,
+                epoch_steps=self.epoch_steps,
+                plateau=checkpoint.Plateau(**plateau),
+                spent=checkpoint.Spent(**asdict(self.spent)),
+            ),
         )
 
     def restore(self, snapshot: checkpoint.Snapshot) -> None:
         """Take over the state of `snapshot`; raises where it belongs to another recipe or other data."""
         facts = snapshot.facts
-        self._refuse_another_recipe(facts["recipe"])
-        if facts["data"] != self.data.digest:
-            raise DataError(
-                f"the data has changed since this run began: digest {self.data.digest[:12]}..., then "
-                f"{facts['data'][:12]}...; give the same data with --data"
-            )
+        self._refuse_another_recipe(facts.recipe)
+        if facts.data != self.data.digest:
+            raise other_data(self.data.digest, facts.data)
+        within = (*self.horizon.epoch_steps, 0)[facts.epochs : facts.epochs + 1]  # nothing beyond the budget
+        if not within or facts.epoch_steps > within[0] or facts.steps != self._steps(facts.epochs, facts.epoch_steps):
+            raise CheckpointError(f"the checkpoint stands at step {facts.steps}, epoch {facts.epochs}: impossible here")
         checkpoint.restore(snapshot.tensors, self.program.state())
         self.program.weights.publish()
-        self.epochs, self.epoch_steps = facts["epochs"], facts["epoch_steps"]
-        plateau = {name: value for name, value in facts["plateau"].items() if value is not None}
+        self.epochs, self.epoch_steps = facts.epochs, facts.epoch_steps
+        plateau = facts.plateau.model_dump(exclude_none=True)
         self.plateau = schedules.PlateauState(**plateau)
         setup = self.spent.setup_seconds
-        self.spent = Spent(**facts["spent"])
+        self.spent = Spent(**facts.spent.model_dump())
         self.spent.setup_seconds += setup
 
     def _refuse_another_recipe(self, saved: dict[str, Any]) -> None:
-        differences = recipes.differences(recipes.from_json(saved, source="the checkpoint"), self.recipe)
+        try:
+            begun = recipes.from_json(saved, source="the checkpoint's recipe")
+        except RecipeError as error:
+            raise CheckpointError(f"{error}\nAnother version of fewepochs wrote it; go on with that one.") from None
+        differences = recipes.differences(begun, self.recipe)
         if differences:
             raise CheckpointError(
                 "this run was begun with another recipe:\n"
@@ -164,20 +186,36 @@ class Training:
             )
 
 
-def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord, CostRecord]]:
-    """Train until the budget is spent, or until `progress.stop`; yield the records of each epoch as it ends.
+def other_data(now: str, then: str) -> DataError:
+    """Return the error for data of the digest `now` in a run that began with `then`."""
+    return DataError(
+        f"the data has changed since this run began: digest {now[:12]}..., then {then[:12]}...; "
+        "give the same data with --data"
+    )
 
-    Raises DivergedError at the end of an epoch in which a loss or gradient was not finite; the weights are those
-    before that step.
+
+def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord, CostRecord]]:
+    """Train until the budget is spent, or until `progress` asks to end; yield the records of each epoch as it ends.
+
+    Raises DivergedError where the loop ends, or an epoch does, after a loss or gradient that was not finite; the
+    weights are those before that step.
     """
     while training.epochs < training.recipe.budget.epochs and not progress.stop:
-        if not _train_epoch(training, progress=progress):
+        _train_epoch(training, progress=progress)
+        totals = training.program.totals()
+        if totals.diverged_at is not None:
+            raise DivergedError(f"loss or gradient not finite at step {totals.diverged_at}")
+        if training.epoch_steps < progress.steps_per_epoch:
             return
-        yield _close_epoch(training, progress=progress)
+        try:
+            closed = _close_epoch(training, totals=totals, progress=progress)
+        except EvaluationStoppedError:
+            return
+        yield closed
 
 
-def _train_epoch(training: Training, *, progress: Progress) -> bool:
-    """Train from where the epoch stands to its end, or to `progress.stop`; return whether the end was reached."""
+def _train_epoch(training: Training, *, progress: Progress) -> None:
+    """Train from where the epoch stands to its end, or to where `progress` asks to end."""
     program, epoch = training.program, training.epochs + 1
     steps, batch_size = training.horizon.epoch_steps[epoch - 1], training.batch_sizes[epoch - 1]
     progress.epoch, progress.step, progress.phase = epoch, training.epoch_steps, "training"
@@ -190,22 +228,22 @@ def _train_epoch(training: Training, *, progress: Progress) -> bool:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))
         training.epoch_steps += 1
         progress.step = training.epoch_steps
+        training.meter.beat()
+        if training.epoch_steps == steps:  # with the last step, so that a state after it needs no second time
+            program.end_epoch(done=epoch / training.recipe.budget.epochs)
+        if progress.ended:
+            break
     training.spent.add(stop())
-    return training.epoch_steps == steps
 
 
-def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord, CostRecord]:
+def _close_epoch(training: Training, *, totals: Totals, progress: Progress) -> tuple[EpochRecord, CostRecord]:
     """Evaluate, make the records, and step over into the next epoch."""
     program, data = training.program, training.data
-    totals = program.totals()
-    if totals.diverged_at is not None:
-        raise DivergedError(f"loss or gradient not finite at step {totals.diverged_at}")
     progress.phase = "evaluation"
     stop = training.meter.start()
     done = (training.epochs + 1) / training.recipe.budget.epochs
-    program.end_epoch(done=done)
     parts = (data.validation,) if data.test is None else (data.validation, data.test)
-    found = program.evaluate(*parts, done=done)
+    found = program.evaluate(*parts, done=done, unwanted=lambda: progress.stop)
     evaluation = stop()
     record = _record(training, totals=totals, found=found)
     spent = training.spent
@@ -215,9 +253,9 @@ def _close_epoch(training: Training, *, progress: Progress) -> tuple[EpochRecord
         train_seconds=spent.train_seconds,
         evaluation_seconds=evaluation.seconds,
         images_per_second=totals.images / spent.train_seconds,
-        joules=spent.joules if evaluation.reason is None else None,
+        joules=spent.joules,
         joules_source=training.meter.source,
-        joules_reason=evaluation.reason,
+        joules_reason=spent.joules_reason,
         peak_memory_bytes=training.meter.peak_memory_bytes(),
     )
     training.epochs, training.epoch_steps, training.spent = record.epoch, 0, Spent()

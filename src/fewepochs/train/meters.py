@@ -1,8 +1,9 @@
 """Seconds, joules and memory of a stretch of work.
 
-A window is synchronised at both ends, so that work still queued on a GPU is not counted as free. Energy is read from a
-counter of the hardware at both ends: NVML's total energy of one GPU, or RAPL's of the processor packages. What
-cannot be measured is None with the reason, never 0.
+A window is synchronised at both ends, so that work still queued on a GPU is not counted as free. Its seconds are
+monotonic, and those in which the process was suspended (SIGSTOP, a debugger, a batch system) are left out: from the
+last beat before to the waking. Energy is read from a counter of the hardware at both ends: NVML's total energy of one
+GPU, or RAPL's of the processor packages. What cannot be measured is None with the reason, never 0.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._sensor, self._reason = open_sensor(device)
+        self._beat, self._away = time.perf_counter(), 0.0
 
     @property
     def source(self) -> str | None:
@@ -54,16 +56,29 @@ class Meter:
     def start(self) -> Callable[[], Reading]:
         """Begin a window; calling the result ends it and returns its reading."""
         _synchronise(self._device)
+        self.beat()
         count = self._count(None)
-        begin = time.perf_counter()
+        begin, away = time.perf_counter(), self._away
 
         def stop() -> Reading:
             _synchronise(self._device)
-            seconds = time.perf_counter() - begin
+            suspended = self._away - away
+            seconds = time.perf_counter() - begin - suspended
             end = None if count is None else self._count(count[0])
+            if end is not None and suspended:
+                return Reading(seconds, None, "the process was suspended; the counter went on")
             return Reading(seconds, None if end is None else end[1], self._reason)
 
         return stop
+
+    def beat(self) -> None:
+        """Note that the process is at work: after each step, so that a suspension is known to within one."""
+        self._beat = time.perf_counter()
+
+    def woken(self) -> None:
+        """Leave out the time since the last beat: the process goes on after a suspension (SIGCONT)."""
+        self._away += time.perf_counter() - self._beat
+        self.beat()
 
     def peak_memory_bytes(self) -> int:
         """Return the peak so far: of the device's allocations on CUDA, of the process's resident memory otherwise."""

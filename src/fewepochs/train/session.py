@@ -7,18 +7,21 @@ ended. Whoever watches is told through `Watcher` and asks nothing of the device.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.data import sources
-from fewepochs.errors import CheckpointError, DivergedError, FewEpochsError
+from fewepochs.errors import CheckpointError, DivergedError, StorageError
 from fewepochs.records import CostRecord, EpochRecord, RunState, RunStatus
 from fewepochs.stats import target as crossing_rules
-from fewepochs.train import checkpoint, environment, interrupt, loop
+from fewepochs.train import checkpoint, environment, interrupt, loop, saves
 
 
 class Watcher(Protocol):
@@ -31,6 +34,9 @@ class Watcher(Protocol):
         """An epoch has ended."""
 
 
+# --- opening ------------------------------------------------------------------------------------------------------
+
+
 def open_folder(
     path: Path,
     training: loop.Training,
@@ -39,92 +45,154 @@ def open_folder(
     dataset: sources.DataSet,
     where: str | None,
     say: Callable[[str], None],
+    strict: bool = False,
 ) -> store.RunFolder:
     """Return the run's folder: a new one, or a known one with `training` brought to where it stopped.
 
-    `where` is the path that the user gave for the data; a resumed run looks there again. `say` hears warnings. Raises
-    CheckpointError where what is there cannot be gone on with; nothing is deleted.
+    `where` is the path that the user gave for the data; a resumed run looks there again. `say` hears warnings; `strict`
+    refuses to go on where the bits would not be those of an undisturbed run. Raises StorageError, DataError or
+    CheckpointError where there is no room, the data has changed, or what is there cannot be gone on with; nothing is
+    deleted.
     """
     now = environment.collect(
         device=training.device, kernels=training.kernels, data_digest=dataset.digest, data_origin=dataset.origin
     )
     now["data"]["verified"] = dataset.verified
     now["data"]["where"] = where
+    folder = store.RunFolder(path)
+    folder.require_space(checkpoint.most_bytes(training.program.state()))
     if known is None:
         return store.create(path, recipe=training.recipe, environment=now, status=_status(training, (), "running"))
-    folder = store.RunFolder(path)
-    snapshot, warnings = checkpoint.load_newest(folder.checkpoints)
-    for warning in warnings:
-        say(f"warning: {warning}; falling back to the checkpoint before it")
-    if snapshot is not None:
-        training.restore(snapshot)
-    elif known.epochs:
-        say(f"warning: {folder.checkpoints} is empty; training anew from the first epoch")
-    if len(known.epochs) < training.epochs:
-        raise CheckpointError(
-            f"{path}: the checkpoint has {training.epochs} epochs, {store.EPOCHS} only {len(known.epochs)}. "
-            "Nothing was changed. Restore the file, or delete the run folder and train again."
-        )
+    _refuse_other_data(known.environment, now)
+    doubts = environment.doubts(known.environment, now)
+    if doubts and strict:
+        raise CheckpointError(f"{path}: not bit-exact from here: {'; '.join(doubts)}. Leave --strict out to go on.")
+    for doubt in doubts:
+        say(f"warning: {doubt}: not bit-exact from here")
+    _go_on(training, folder=folder, logged=len(known.epochs), say=say)
+    folder.sweep()
     folder.keep(training.epochs)
-    folder.write_environment(_with_resume(known.environment, now, epochs=training.epochs))
+    changed = {key: now[key] for key in environment.COMPARED if now[key] != known.environment.get(key)}
+    entry = {"after_epoch": training.epochs, "after_step": training.steps, "bit_exact": not doubts, **changed}
+    folder.write_environment({**known.environment, "resumed": [*known.environment.get("resumed", ()), entry]})
     return folder
 
 
-def _with_resume(first: Mapping[str, Any], now: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
-    """Return the first environment with what differs now noted under "resumed"."""
-    compared = ("command", "packages", "source", "system", "cpu", "threads", "device", "kernels", "gpu")
-    changed = {key: now[key] for key in compared if now[key] != first.get(key)}
-    return {**first, "resumed": [*first.get("resumed", ()), {"after_epoch": epochs, **changed}]}
+def _refuse_other_data(first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise DataError if the run began with other data; its checkpoint says so, too, where there is one."""
+    began = first.get("data")
+    digest = began.get("digest") if isinstance(began, dict) else None
+    if isinstance(digest, str) and digest != now["data"]["digest"]:
+        raise loop.other_data(now["data"]["digest"], digest)
+
+
+def _go_on(training: loop.Training, *, folder: store.RunFolder, logged: int, say: Callable[[str], None]) -> None:
+    """Bring `training` to the newest usable checkpoint; those passed over are set aside under another name."""
+    snapshot, passed_over = checkpoint.load_newest(folder.checkpoints, most_epochs=logged)
+    if snapshot is not None:
+        training.restore(snapshot)
+    elif logged:
+        say(f"warning: {folder.checkpoints} is empty; training anew from the first epoch")
+    for path, reason in passed_over.items():
+        say(f"warning: {reason}; falling back to the checkpoint before it")
+        folder.set_aside(path)
+
+
+# --- training -----------------------------------------------------------------------------------------------------
 
 
 def train(
-    training: loop.Training, *, folder: store.RunFolder, view: Watcher, stop_at_target: float | None
+    training: loop.Training,
+    *,
+    folder: store.RunFolder,
+    view: Watcher,
+    stop_at_target: float | None,
+    checkpoint_seconds: float = saves.DEFAULT_SECONDS,
 ) -> int | None:
-    """Run the loop, storing and showing each epoch; return the signal that ended it, if one did."""
+    """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
+
+    In mid-epoch a checkpoint is written after `checkpoint_seconds` without one, and on SIGUSR1.
+    """
     progress = loop.Progress()
-    records = list(store.read(folder.path).epochs)
-    view.start(training.recipe, name=folder.path.name, done=tuple(records), progress=progress)
-    folder.write_status(_status(training, records, "running"))
-    with interrupt.catching(progress) as caught:
+    work = _Work(
+        training,
+        folder=folder,
+        view=view,
+        progress=progress,
+        saves=saves.Saves(folder.checkpoints, every_seconds=checkpoint_seconds),
+        records=list(store.read(folder.path).epochs),
+    )
+    also = {signal.SIGUSR1: work.save_soon, signal.SIGCONT: training.meter.woken}
+    with interrupt.catching(progress, also=also) as caught:
         try:
-            for record, cost in loop.run(training, progress=progress):
-                best = crossing_rules.best(records)
-                records.append(record)
-                folder.append(record, cost)
-                checkpoint.save(
-                    folder.checkpoints, training.snapshot(), best=best is None or record.val_acc > best.val_acc
-                )
-                view.epoch(record, cost)
-                if stop_at_target is not None and record.val_acc >= stop_at_target:
-                    folder.write_status(
-                        _status(training, records, "finished", reason=f"stopped at target {stop_at_target:g}")
-                    )
-                    return None
-                folder.write_status(_status(training, records, "running"))
+            view.start(training.recipe, name=folder.path.name, done=tuple(work.records), progress=progress)
+            work.note("running")
+            finished = work.until_the_end(stop_at_target=stop_at_target)
         except DivergedError as error:
-            folder.write_status(_status(training, records, "diverged", reason=str(error)))
+            work.saves.end_without()
+            work.note("diverged", reason=str(error))
             return None
-        except FewEpochsError:
-            raise
-        except KeyboardInterrupt:  # the second one: what the epoch in progress has done so far is lost
-            folder.write_status(_status(training, records, "interrupted", reason="stopped at once by a signal"))
+        except KeyboardInterrupt:  # the second one: what was done since the last checkpoint is done again
+            work.note("interrupted", reason="stopped at once by a signal")
             raise
         except BaseException as error:
-            folder.write_status(_status(training, records, "crashed", reason=f"{type(error).__name__}: {error}"))
+            with suppress(StorageError):  # on a full disk this cannot be written either
+                work.note("crashed", reason=f"{type(error).__name__}: {error}")
             raise
-        return _end(training, folder=folder, records=records, signal=caught.signal)
+        if finished is not None:
+            work.note("finished", reason=finished or None)
+            return None
+        work.note("interrupted", reason="stopped by a signal")
+        return caught.signal
 
 
-def _end(
-    training: loop.Training, *, folder: store.RunFolder, records: Sequence[EpochRecord], signal: int | None
-) -> int | None:
-    """Record how the loop ended; an interrupted epoch is saved where it stands."""
-    if training.epochs >= training.recipe.budget.epochs:
-        folder.write_status(_status(training, records, "finished"))
-        return None
-    checkpoint.save(folder.checkpoints, training.snapshot())
-    folder.write_status(_status(training, records, "interrupted", reason="stopped by a signal"))
-    return signal
+@dataclass
+class _Work:
+    """A run that is being trained."""
+
+    training: loop.Training
+    folder: store.RunFolder = field(kw_only=True)
+    view: Watcher = field(kw_only=True)
+    progress: loop.Progress = field(kw_only=True)
+    saves: saves.Saves = field(kw_only=True)
+    records: list[EpochRecord] = field(kw_only=True)
+
+    def until_the_end(self, *, stop_at_target: float | None) -> str | None:
+        """Train to the budget or the target and return what is to be said of that; None where a signal came first.
+
+        Whenever the loop has ended its state is saved, in mid-epoch, too.
+        """
+        training, progress = self.training, self.progress
+        if stop_at_target is not None and crossing_rules.crossing(self.records, stop_at_target).reached:
+            return f"stopped at target {stop_at_target:g}"
+        while not progress.stop and training.epochs < training.recipe.budget.epochs:
+            progress.pause_at = self.saves.due
+            for record, cost in loop.run(training, progress=progress):
+                self._store(record, cost)
+                if stop_at_target is not None and record.val_acc >= stop_at_target:
+                    self.saves.write(training)
+                    return f"stopped at target {stop_at_target:g}"
+            progress.pause = False
+            self.saves.write(training)
+            self.note("running")
+        return "" if training.epochs >= training.recipe.budget.epochs else None
+
+    def save_soon(self) -> None:
+        """Let a checkpoint be written after the step."""
+        self.progress.pause = True
+
+    def note(self, state: RunState, *, reason: str | None = None) -> None:
+        """Write down where the run stands."""
+        self.folder.write_status(_status(self.training, self.records, state, reason=reason))
+
+    def _store(self, record: EpochRecord, cost: CostRecord) -> None:
+        best = crossing_rules.best(self.records)
+        self.folder.append(record, cost)
+        self.records.append(record)
+        self.saves.after_epoch(self.training, best=best is None or record.val_acc > best.val_acc)
+        self.progress.pause_at = self.saves.due
+        self.view.epoch(record, cost)
+        self.note("running")
 
 
 def _status(

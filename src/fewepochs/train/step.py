@@ -18,7 +18,7 @@ step alone is skipped and the scale halved (Keras's LossScaleOptimizer: initiall
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +62,10 @@ class Totals:
     correct: int
     images: int
     diverged_at: int | None
+
+
+class EvaluationStoppedError(Exception):
+    """Whoever asked for an evaluation does not want it any more; the state is what it was before."""
 
 
 class Rules(base.Spec):
@@ -160,24 +164,26 @@ class TrainingStep:
             self._count(logits_NK, labels_N, size=size)
 
     @torch.no_grad()
-    def evaluate(self, *parts: loader.Part, done: float) -> Evaluation:
+    def evaluate(self, *parts: loader.Part, done: float, unwanted: Callable[[], bool] = lambda: False) -> Evaluation:
         """Return the sums over each of `parts`, with the moving statistics, without augmentation.
 
         `done` is the share of the budget that is done, above 0. Where weights are averaged, the average is evaluated,
-        with statistics of its own; training goes on from the weights and statistics as they were, bit for bit.
+        with statistics of its own; training goes on from the weights and statistics as they were, bit for bit. Raises
+        EvaluationStoppedError once `unwanted` answers yes; it is asked before each batch.
         """
         average = self.optimizer.averaged() if self.average is None else self.average.average(done=done)
         if average is None:
-            return Evaluation(tuple(self._sums(part) for part in parts), float(self._penalty()))
+            return self._found(parts, unwanted=unwanted)
         weights, statistics = self.weights.master.clone(), self.statistics.moving.clone()
-        self.weights.master.copy_(average)
-        self.weights.publish()
-        self._take_statistics()
-        found = Evaluation(tuple(self._sums(part) for part in parts), float(self._penalty()))
-        self.weights.master.copy_(weights)
-        self.weights.publish()
-        self.statistics.moving.copy_(statistics)
-        return found
+        try:
+            self.weights.master.copy_(average)
+            self.weights.publish()
+            self._take_statistics()
+            return self._found(parts, unwanted=unwanted)
+        finally:
+            self.weights.master.copy_(weights)
+            self.weights.publish()
+            self.statistics.moving.copy_(statistics)
 
     def end_epoch(self, *, done: float) -> None:
         """Do what is done once an epoch, after its last step; `done` is the share of the budget that is done."""
@@ -200,11 +206,16 @@ class TrainingStep:
             self.network(self._input(self._data.normalise(batch, dtype=self._wide)))
             self.statistics.pool(batch_size=len(batch), before=start)
 
-    def _sums(self, part: loader.Part) -> Totals:
+    def _found(self, parts: Sequence[loader.Part], *, unwanted: Callable[[], bool]) -> Evaluation:
+        return Evaluation(tuple(self._sums(part, unwanted=unwanted) for part in parts), float(self._penalty()))
+
+    def _sums(self, part: loader.Part, *, unwanted: Callable[[], bool]) -> Totals:
         self.network.eval()
         loss = torch.zeros((), dtype=torch.float64, device=part.labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=part.labels.device)
         for start in range(0, len(part), EVALUATION_BATCH):
+            if unwanted():
+                raise EvaluationStoppedError
             pixels = part.pixels[start : start + EVALUATION_BATCH]
             labels_N = part.labels[start : start + EVALUATION_BATCH]
             logits_NK = self.network(self._input(self._data.normalise(pixels, dtype=self._wide))).to(self._wide)

@@ -1,0 +1,72 @@
+"""Where and how fast a recipe is trained, but not what: nothing here changes its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewepochs.errors import Problem, RecipeError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the user says of the machine.
+
+    `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
+    where the data set lies; `download` allows to fetch it. `kernels` "fused" is the compiled batch normalisation,
+    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler. `allow_code`: dotted names of the
+    packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
+
+    `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
+    bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat.
+    """
+
+    device: str = "auto"
+    kernels: str = "auto"
+    threads: int | None = None
+    data: Path | None = None
+    download: bool = False
+    allow_code: tuple[str, ...] = ()
+    deterministic: bool = False
+    checkpoint_minutes: float = 10.0
+    strict: bool = False
+
+
+def check(runtime: Runtime) -> None:
+    """Raise RecipeError for what no machine has."""
+    base, _, index = runtime.device.partition(":")
+    if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
+        problem = Problem("--device", "not a device", repr(runtime.device), "auto, cpu, cuda, cuda:0, cuda:1, ...")
+        raise RecipeError("command line", (problem,))
+    if runtime.kernels not in ("auto", "fused", "torch"):
+        problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+        raise RecipeError("command line", (problem,))
+    if not runtime.checkpoint_minutes >= 0:
+        minutes = repr(runtime.checkpoint_minutes)
+        problem = Problem("--checkpoint-minutes", "not a length of time", minutes, "0 or more minutes")
+        raise RecipeError("command line", (problem,))
+
+
+def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
+    """Return `given` with what it leaves open taken from the environment that a run began in.
+
+    An environment comes from a file: what is not of its kind is passed over.
+    """
+    data, threads = environment.get("data"), environment.get("threads")
+    where = data.get("where") if isinstance(data, dict) else None
+    device = _choice(environment.get("device"), ("cpu", "cuda")) if given.device == "auto" else given.device
+    kernels = _choice(environment.get("kernels"), ("fused", "torch")) if given.kernels == "auto" else given.kernels
+    return replace(
+        given,
+        device=device,
+        kernels=kernels,
+        threads=given.threads or (threads if type(threads) is int and 0 < threads <= 4096 else None),
+        data=given.data or (Path(where) if isinstance(where, str) else None),
+        deterministic=given.deterministic or (device != "cpu" and environment.get("deterministic") is True),
+    )
+
+
+def _choice(value: object, choices: tuple[str, ...]) -> str:
+    return value if isinstance(value, str) and value in choices else "auto"
