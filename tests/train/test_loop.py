@@ -279,6 +279,6 @@ def test_a_changed_recipe_is_refused_with_the_difference() -> None:
 def test_other_data_is_refused() -> None:
     training = tiny_runs.training(tiny_runs.recipe())
     snapshot = training.snapshot()
-    facts = {**snapshot.facts, "data": "f" * 64}
+    facts = snapshot.facts.model_copy(update={"data": "f" * 64})
     with pytest.raises(errors.DataError, match="the data has changed"):
         training.restore(checkpoint.Snapshot(snapshot.tensors, facts))
