@@ -46,41 +46,52 @@ def lr_range(
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
     allow_code: options.AllowCodeOption = None,
+    deterministic: options.DeterministicOption = False,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Learning-rate range test: where the loss falls and rises, and what named rules suggest. Not a run."""
+    chosen = recipes.load(recipe, overrides=overrides or ())
+    sweep = _sweep(chosen, (from_lr, up_to_lr), steps=steps, kind=kind, factor=factor, smoothing=smoothing)
+    if to is not None:
+        _check_picture(to)
+    runtime = api.Runtime(
+        device=device,
+        kernels=kernels,
+        threads=threads,
+        data=data,
+        download=download,
+        allow_code=tuple(allow_code or ()),
+        deterministic=deterministic,
+    )
+    swept = [seed for seed in options.seeds(None, seeds) if seed is not None]
+    with _view(progress, quiet=quiet) as view:
+        measured = api.lr_range(chosen, sweep=sweep, seeds=swept, runtime=runtime, view=view)
+    _conclude(measured, to=to, form=output.form(as_json, progress, quiet=quiet))
+
+
+def _sweep(
+    recipe: recipes.Recipe,
+    given: tuple[float | None, float | None],
+    *,
+    steps: int,
+    kind: str,
+    factor: float,
+    smoothing: float,
+) -> Any:
     from fewepochs.probes import sweeps
+
+    both = zip(given, sweeps.default_range(recipe.optimizer), strict=True)
+    from_lr, up_to_lr = (usual if lr is None else lr for lr, usual in both)
+    # Whether `kind` is one the api finds out, with everything else.
+    return sweeps.Sweep(from_lr, up_to_lr, steps, kind, factor, smoothing)  # type: ignore[arg-type]
+
+
+def _check_picture(to: Path) -> None:
     from fewepochs.report import picture
 
-    chosen = recipes.load(recipe, overrides=overrides or ())
-    lowest, highest = sweeps.default_range(chosen.optimizer)
-    sweep = sweeps.Sweep(
-        from_lr=lowest if from_lr is None else from_lr,
-        up_to_lr=highest if up_to_lr is None else up_to_lr,
-        steps=steps,
-        kind=kind,  # type: ignore[arg-type]  # checked by the api
-        factor=factor,
-        smoothing=smoothing,
-    )
-    if to is not None:
-        picture.check(to)
-    numbers_of_seeds = [seed for seed in options.seeds(None, seeds) if seed is not None]
-    allowed = tuple(allow_code or ())
-    runtime = api.Runtime(
-        device=device, kernels=kernels, threads=threads, data=data, download=download, allow_code=allowed
-    )
-    with _view(progress, quiet=quiet) as view:
-        measured = api.lr_range(chosen, sweep=sweep, seeds=numbers_of_seeds, runtime=runtime, view=view)
-    numbers = api.lr_range_numbers(measured)
-    _print(numbers, form=output.form(as_json, progress, quiet=quiet))
-    if to is not None:
-        output.say(f"picture: {api.lr_range_picture(numbers, to=to)}")
-    if measured.signal is not None:
-        output.say("interrupted; what was measured so far is incomplete")
-        interrupted = measured.signal == signal.SIGINT
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if interrupted else errors.TERMINATED_EXIT_CODE)
+    picture.check(to)
 
 
 def _view(choice: str, *, quiet: bool) -> Any:
@@ -88,6 +99,18 @@ def _view(choice: str, *, quiet: bool) -> Any:
 
     options.check_progress(choice)
     return sweep_console.view("off" if quiet else choice)  # type: ignore[arg-type]
+
+
+def _conclude(measured: Any, *, to: Path | None, form: output.Form) -> None:
+    """Print what was measured, draw it if asked for, and leave with the exit code of the signal if one came."""
+    numbers = api.lr_range_numbers(measured)
+    _print(numbers, form=form)
+    if to is not None:
+        output.say(f"picture: {api.lr_range_picture(numbers, to=to)}")
+    if measured.signal is not None:
+        output.say("interrupted; what was measured so far is incomplete")
+        interrupted = measured.signal == signal.SIGINT
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if interrupted else errors.TERMINATED_EXIT_CODE)
 
 
 def _print(numbers: Mapping[str, Any], *, form: output.Form) -> None:
