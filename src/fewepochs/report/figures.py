@@ -261,10 +261,10 @@ def _epochs(within: Axes, *, field: str, title: str | None) -> alt.X:
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, within.epochs], nice=False), axis=axis)
 
 
-def vertical(field: str, *, title: str, span: tuple[float, float], log: bool = False) -> alt.Y:
-    """Return a vertical axis whose title lies level above it, where it takes no width."""
+def vertical(field: str, *, title: str, span: tuple[float, float], log: bool = False, numbers: str = "~g") -> alt.Y:
+    """Return a vertical axis whose title lies level above it, where it takes no width; `numbers` is their format."""
     scale = alt.Scale(type="log" if log else "linear", domain=list(span), nice=False)
-    ticks: dict[str, Any] = {"format": "~g", "tickCount": 6 if title == "accuracy" else 3}
+    ticks: dict[str, Any] = {"format": numbers, "tickCount": 6 if title == "accuracy" else 3}
     if log:
         ticks = {"format": "~g" if span[0] >= 0.001 else "~e", "values": log_ticks(span)}
     axis = alt.Axis(
