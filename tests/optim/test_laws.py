@@ -146,6 +146,13 @@ def test_a_state_from_before_the_first_step_restores_the_beginning(
 
 
 @rules
+def test_schedule_free_alone_averages(spec: updates.Optimizer, decay: updates.WeightDecay, convex_lr: float) -> None:
+    _, optimizer = runs.run(spec, decay=decay)
+    averages = isinstance(spec, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW)
+    assert (optimizer.averaged() is not None) is averages
+
+
+@rules
 def test_gradients_are_left_alone(spec: updates.Optimizer, decay: updates.WeightDecay, convex_lr: float) -> None:
     optimizer = runs.made(spec, weights=runs.layout(), decay=decay)
     for gradient in runs.gradients(2):
