@@ -83,8 +83,8 @@ def problems(text: str, *overrides: str) -> tuple[str, ...]:
 
 SEEDS = st.integers(-(2**63), 2**63 - 1)
 SIZES = st.integers(1, 512)
-POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-NON_NEGATIVE = st.floats(min_value=0, allow_infinity=False)
+POSITIVE = st.floats(min_value=0, exclude_min=True, max_value=1e280)
+NON_NEGATIVE = st.floats(min_value=0, max_value=1e280)
 UNIT = st.floats(0, 1, exclude_max=True)
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,79}", fullmatch=True)
 # TOML holds every character except surrogates; a control character is written as an escape.

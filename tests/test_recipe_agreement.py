@@ -31,6 +31,14 @@ REFUSED = [
         ("optimizer.kind=adamw", f"weight_decay={{kind='independent', strength=0.5, schedule={DOUBLED}}}"),
         "strength times the schedule's highest factor must stay below 1",
     ),
+    (
+        ("optimizer.lr=1e308", "schedule={kind='piecewise-constant', factors=[10.0]}"),
+        "optimizer.lr times the highest factor of schedule is not finite",
+    ),
+    (
+        ("weight_decay={kind='coupled', strength=1e308, schedule={kind='piecewise-constant', factors=[10.0]}}",),
+        "weight_decay.strength times the highest factor of its schedule is not finite",
+    ),
     (("optimizer={kind='sgd', nesterov=true}",), "nesterov needs a momentum above 0"),
 ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -96,6 +97,11 @@ class Recipe(base.Spec):
             raise ValueError("both momentum_schedule and 1cycle's momentum move the momentum: give one of them")
         if (momentum or 0.0) * rates.highest(self.momentum_schedule) >= 1:
             raise ValueError("momentum times the highest factor of momentum_schedule must stay below 1")
+        if math.isinf(self.optimizer.lr * rates.highest(self.schedule)):
+            raise ValueError("optimizer.lr times the highest factor of schedule is not finite")
+        spec = self.weight_decay
+        if spec.kind != "none" and math.isinf(spec.strength * rates.highest(spec.schedule)):
+            raise ValueError("weight_decay.strength times the highest factor of its schedule is not finite")
         return self
 
     def stream_seed(self, stream: Stream) -> int:

@@ -6,7 +6,6 @@ and the rates are those without it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,8 +55,6 @@ def build(recipe: recipes.Recipe, *, steps_per_epoch: int | None = None) -> dict
     """Return the controls of `recipe` over its budget as JSON-able data; raises RecipeError as `horizon` does."""
     whole = horizon(recipe, steps_per_epoch=steps_per_epoch)
     epochs = _epochs(recipe, horizon=whole)
-    if not all(math.isfinite(row[f"lr_{end}"]) for row in epochs for end in ("first", "last")):
-        raise RecipeError(recipe.name, (Problem("schedule", "gives a learning rate that is not finite"),))
     decay = None if isinstance(recipe.weight_decay, updates.NoWeightDecay) else recipe.weight_decay
     return {
         "recipe": recipe.name,
