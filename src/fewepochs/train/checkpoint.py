@@ -117,7 +117,7 @@ def save(folder: Path, snapshot: Snapshot, *, best: Snapshot | None = None) -> P
     if best is not None:
         save_best(folder, best)
     if best is None or best.steps != snapshot.steps or not _linked(folder / BEST, path):
-        store.write_whole(path, _packed(snapshot))
+        store.write_whole(path, packed(snapshot))
     try:
         for old in newest_first(folder)[KEPT:]:
             old.unlink()
@@ -128,7 +128,7 @@ def save(folder: Path, snapshot: Snapshot, *, best: Snapshot | None = None) -> P
 
 def save_best(folder: Path, best: Snapshot) -> None:
     """Write `best` into `folder` as the best."""
-    store.write_whole(folder / BEST, _packed(best))
+    store.write_whole(folder / BEST, packed(best))
 
 
 def most_bytes(state: Mapping[str, Tensor]) -> int:
@@ -144,7 +144,8 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _packed(snapshot: Snapshot) -> bytes:
+def packed(snapshot: Snapshot) -> bytes:
+    """Return the bytes of the file that holds `snapshot`."""
     tensors = [_entry(name, tensor) for name, tensor in snapshot.tensors.items()]
     contents = {"facts": snapshot.facts.model_dump(mode="json"), "tensors": tensors}
     line = json.dumps(contents, sort_keys=True, allow_nan=False).encode() + b"\n"
