@@ -95,7 +95,7 @@ def ask(*groups: arms.Arm, targets: Sequence[float] = (TARGET,), **rest: Any) ->
 def test_a_run_says_when_it_arrived_or_up_to_when_it_had_not(
     one: arms.Run, rule: arms.Rule, time: float, reached: bool
 ) -> None:
-    observed = arms.observe(arms.Arm("a", (one,)), TARGET, rule=rule, hold=3, by="epochs")
+    observed = arms.observe(arms.Arm("a", (one,)), TARGET, rule=rule, hold=3)["epochs"]
     assert observed.sample == survival.Sample((time,), (reached,))
 
 
@@ -116,15 +116,16 @@ def test_a_run_says_when_it_arrived_or_up_to_when_it_had_not(
 def test_seconds_and_joules_are_sums_to_the_same_epoch(
     one: arms.Run, seconds: float | None, joules: float | None
 ) -> None:
-    for by, expected in (("seconds", seconds), ("joules", joules)):
-        observed = arms.observe(arms.Arm("a", (one,)), TARGET, rule="first", hold=3, by=by)  # type: ignore[arg-type]
+    answers: dict[arms.By, float | None] = {"seconds": seconds, "joules": joules}
+    for by, expected in answers.items():
+        observed = arms.observe(arms.Arm("a", (one,)), TARGET, rule="first", hold=3)[by]
         assert observed.sample.times == (() if expected is None else (expected,))
         assert observed.lost == (("run 0",) if expected is None else ())
 
 
 def test_runs_come_in_the_order_of_their_seeds_and_none_twice() -> None:
     runs = (run(5, seed=2), run(9, seed=0), run(7, seed=1))
-    observed = arms.observe(arms.Arm("a", runs), TARGET, rule="first", hold=3, by="epochs")
+    observed = arms.observe(arms.Arm("a", runs), TARGET, rule="first", hold=3)["epochs"]
     assert (observed.sample.times, observed.seeds[0]) == ((9.0, 7.0, 5.0), (0, 0, 0, 0))
     with pytest.raises(ValueError, match="same seeds"):
         arms.Arm("a", (run(5), run(6)))

@@ -19,6 +19,8 @@ from fewepochs.stats import target as crossing_rules
 Rule = Literal["first", "held"]
 By = Literal["epochs", "seconds", "joules"]
 
+UNITS: tuple[By, ...] = ("epochs", "seconds", "joules")
+
 SeedKey = tuple[int, ...]
 
 
@@ -51,34 +53,42 @@ class Arm:
 class Observed:
     """An arm's answers about one target: run i of `sample` has the seeds `seeds[i]`, in rising order.
 
-    `crossings` are those of all the arm's runs, `lost` the names of runs that reached the target or ended at an unknown
-    time (costs that nobody recorded): they are not in the sample. `early` counts runs in it that ended before their
-    budget, with neither the target nor a divergence.
+    `pinned` counts the arm's pinned crossings; `lost` are the names of runs that reached the target or ended at an
+    unknown time (costs that nobody recorded): they are not in the sample. `early` counts runs in it that ended
+    before their budget, with neither the target nor a divergence.
     """
 
     label: str
     seeds: tuple[SeedKey, ...]
     sample: survival.Sample
-    crossings: tuple[Crossing, ...]
+    pinned: int
     lost: tuple[str, ...]
     early: int
 
 
-def observe(arm: Arm, target: float, *, rule: Rule, hold: int, by: By) -> Observed:
-    """Return what the runs of `arm` say about `target`, in epochs, seconds of training or joules."""
+def observe(arm: Arm, target: float, *, rule: Rule, hold: int) -> dict[By, Observed]:
+    """Return what the runs of `arm` say about `target`: in epochs, in seconds of training, in joules."""
+    found = [
+        (run, crossing_rules.crossing(run.epochs, target, rule=rule, hold=hold, costs=run.costs))
+        for run in sorted(arm.runs, key=lambda run: run.seeds)
+    ]
+    needed = hold if rule == "held" else 1
+    return {by: _observed(arm.label, found, needed=needed, by=by) for by in UNITS}
+
+
+def _observed(label: str, found: Sequence[tuple[Run, Crossing]], *, needed: int, by: By) -> Observed:
     kept: list[tuple[SeedKey, float, bool]] = []
-    crossings, lost, early = [], [], 0
-    for run in sorted(arm.runs, key=lambda run: run.seeds):
-        found = crossing_rules.crossing(run.epochs, target, rule=rule, hold=hold, costs=run.costs)
-        crossings.append(found)
-        time = _arrival(found, by=by) if found.reached else _end(run, needed=hold if rule == "held" else 1, by=by)
+    lost, early = [], 0
+    for run, crossing in found:
+        time = _arrival(crossing, by=by) if crossing.reached else _end(run, needed=needed, by=by)
         if time is None:
             lost.append(run.name)
             continue
-        kept.append((run.seeds, time, found.reached))
-        early += not found.reached and run.state != "diverged" and len(run.epochs) < run.budget
+        kept.append((run.seeds, time, crossing.reached))
+        early += not crossing.reached and run.state != "diverged" and len(run.epochs) < run.budget
     sample = survival.Sample(tuple(time for _, time, _ in kept), tuple(reached for _, _, reached in kept))
-    return Observed(arm.label, tuple(key for key, _, _ in kept), sample, tuple(crossings), tuple(lost), early)
+    pinned = sum(crossing.pinned for _, crossing in found)
+    return Observed(label, tuple(key for key, _, _ in kept), sample, pinned, tuple(lost), early)
 
 
 def _arrival(found: Crossing, *, by: By) -> float | None:

@@ -12,7 +12,7 @@ twins stands beside it and is not counted: it is the same question asked again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fewepochs.records import Count, Finite, Fraction, Record
 from fewepochs.stats import arms, estimates, profiles, significance, survival
@@ -157,7 +157,8 @@ class _Question(Record):
 
     def ask(self, groups: Sequence[arms.Arm], target: float) -> tuple[list[Row], list[Pair]]:
         """Return the rows and pairs of one target."""
-        seen = [arms.observe(arm, target, rule=self.rule, hold=self.hold, by=self.by) for arm in groups]
+        all_seen = [arms.observe(arm, target, rule=self.rule, hold=self.hold) for arm in groups]
+        seen = [one[self.by] for one in all_seen]
         chosen = _pairs(len(groups))
         common = self.horizon or common_horizon([one.sample for one in seen])
         own = {(i, j): self.horizon or common_horizon([seen[i].sample, seen[j].sample]) for i, j in chosen}
@@ -166,49 +167,47 @@ class _Question(Record):
             wanted = [common, *(horizon for pair, horizon in own.items() if k in pair)]
             found.append(estimates.resample(one, horizons=[horizon for horizon in wanted if horizon is not None]))
         rows = [
-            self._row(arm, target, observed=one, found=resampled, horizon=common)
-            for arm, one, resampled in zip(groups, seen, found, strict=True)
+            self._row(target, observed=one, found=resampled, horizon=common)
+            for one, resampled in zip(all_seen, found, strict=True)
         ]
         pairs = [self._pair(target, (seen[i], seen[j]), (found[i], found[j]), horizon=own[i, j]) for i, j in chosen]
         return rows, pairs
 
     def _row(
         self,
-        arm: arms.Arm,
         target: float,
         *,
-        observed: arms.Observed,
+        observed: Mapping[arms.By, arms.Observed],
         found: estimates.Resampled | None,
         horizon: float | None,
     ) -> Row:
-        sample = observed.sample
+        asked, sample = observed[self.by], observed[self.by].sample
         return Row(
-            arm=arm.label,
+            arm=asked.label,
             target=target,
             n=sample.n,
             reached=sum(sample.reached),
-            pinned=sum(crossing.pinned for crossing in observed.crossings),
-            early=observed.early,
-            lost=observed.lost,
-            share=estimates.share(sum(sample.reached), sample.n - observed.early, confidence=self.confidence),
+            pinned=asked.pinned,
+            early=asked.early,
+            lost=asked.lost,
+            share=estimates.share(sum(sample.reached), sample.n - asked.early, confidence=self.confidence),
             median=estimates.median(found, confidence=self.confidence),
             restricted_mean=estimates.restricted_mean(found, horizon=horizon, confidence=self.confidence),
             horizon=horizon,
-            seconds=self._cost(arm, target, by="seconds"),
-            joules=self._cost(arm, target, by="joules"),
+            seconds=self._cost(observed["seconds"]),
+            joules=self._cost(observed["joules"]),
             seeds_needed=None
             if self.width is None or horizon is None
             else survival.seeds_needed(sample, horizon=horizon, width=self.width, confidence=self.confidence),
             curve=survival.curve(sample, confidence=self.confidence),
         )
 
-    def _cost(self, arm: arms.Arm, target: float, *, by: arms.By) -> estimates.Estimate:
-        """Return the median seconds or joules to the target; absent as soon as one run's are unknown."""
-        observed = arms.observe(arm, target, rule=self.rule, hold=self.hold, by=by)
-        if observed.lost:
-            reason = f"not known in {len(observed.lost)} of {len(arm.runs)} runs"
-            return estimates.Estimate(value=None, n=observed.sample.n, confidence=self.confidence, reason=reason)
-        return estimates.median(estimates.resample(observed, horizons=[1.0]), confidence=self.confidence)
+    def _cost(self, observed: arms.Observed) -> estimates.Estimate:
+        """Return the median seconds or joules to the target, without an interval; absent where a run's are unknown."""
+        if not observed.lost:
+            return estimates.bare_median(observed.sample, confidence=self.confidence)
+        reason = f"not known in {len(observed.lost)} of {len(observed.lost) + observed.sample.n} runs"
+        return estimates.Estimate(value=None, n=observed.sample.n, confidence=self.confidence, reason=reason)
 
     def _pair(
         self,

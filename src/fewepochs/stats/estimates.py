@@ -66,17 +66,23 @@ def seed_name(seeds: Sequence[arms.SeedKey]) -> tuple[int, ...]:
 
 
 def median(found: Resampled | None, *, confidence: float) -> Estimate:
-    """Return the median time to the target."""
+    """Return the median time to the target, with its interval."""
     if found is None:
         return Estimate(value=None, n=0, confidence=confidence, reason=NO_RUNS)
-    n, value = found.sample.n, survival.median(found.sample)
-    if value is None:
-        reached = any(found.sample.reached)
-        why = "fewer than half of the runs reached the target" if reached else NEVER
-        bound = survival.follow_up(found.sample) or None
-        return Estimate(value=None, above=bound, n=n, confidence=confidence, reason=why)
-    low, high, reason = resampling.interval(found.medians, n=n, value=value, confidence=confidence)
-    return Estimate(value=value, low=low, high=high, n=n, confidence=confidence, reason=reason)
+    bare = bare_median(found.sample, confidence=confidence)
+    if bare.value is None:
+        return bare
+    low, high, reason = resampling.interval(found.medians, n=bare.n, value=bare.value, confidence=confidence)
+    return bare.model_copy(update={"low": low, "high": high, "reason": reason})
+
+
+def bare_median(sample: survival.Sample, *, confidence: float) -> Estimate:
+    """Return the median time to the target without an interval, or the bound that is known of it."""
+    n, value = sample.n, survival.median(sample)
+    if value is not None:
+        return Estimate(value=value, n=n, confidence=confidence, reason="no interval was asked for")
+    why = NO_RUNS if not n else "fewer than half of the runs reached the target" if any(sample.reached) else NEVER
+    return Estimate(value=None, above=survival.follow_up(sample) or None, n=n, confidence=confidence, reason=why)
 
 
 def restricted_mean(found: Resampled | None, *, horizon: float | None, confidence: float) -> Estimate:

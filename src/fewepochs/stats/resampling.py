@@ -13,8 +13,9 @@ mean (Hesterberg 2015, "What teachers should know about the bootstrap"):
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +34,17 @@ ALIKE = "the runs are alike: no spread to resample"
 SINGLE = "one run has no spread"
 
 
-def blocks(n: int, *, name: Sequence[int | str], draws: int = DRAWS) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield, block by block, how often each of `n` runs stands in each resample: integers [b, n], rows sum to n."""
+@functools.lru_cache(maxsize=4)
+def blocks(n: int, name: tuple[int | str, ...], draws: int = DRAWS) -> tuple[npt.NDArray[np.uint16], ...]:
+    """Return, block by block, how often each of `n` runs stands in each resample: integers [b, n], rows sum to n."""
     rows = max(1, BLOCK_NUMBERS // max(n, 1))
+    found = []
     for block, start in enumerate(range(0, draws, rows)):
         size = min(rows, draws - start)
         chosen = seeds.uniform(seeds.derive(0, "bootstrap", *name, block), size * n) * n
         places = np.repeat(np.arange(size), n) * n + chosen.astype(np.int64)
-        yield np.bincount(places, minlength=size * n).reshape(size, n)
+        found.append(np.bincount(places, minlength=size * n).reshape(size, n).astype(np.uint16))
+    return tuple(found)
 
 
 def survival_replicates(
@@ -49,7 +53,7 @@ def survival_replicates(
     """Return the medians [B] of `draws` resamples, infinite where there is none, and the restricted means [B]."""
     medians: list[survival.Floats] = []
     means: dict[float, list[survival.Floats]] = {horizon: [] for horizon in horizons}
-    for counts in blocks(sample.n, name=name, draws=draws):
+    for counts in blocks(sample.n, tuple(name), draws):
         for k, horizon in enumerate(means):
             found, mean = survival.replicates(sample, counts, horizon=horizon)
             means[horizon].append(mean)
@@ -61,7 +65,7 @@ def survival_replicates(
 def mean_replicates(values: Sequence[float], *, name: Sequence[int | str], draws: int = DRAWS) -> survival.Floats:
     """Return the means [B] of `draws` resamples of `values`."""
     n = len(values)
-    return np.concatenate([counts @ np.array(values) / n for counts in blocks(n, name=name, draws=draws)])
+    return np.concatenate([counts @ np.array(values) / n for counts in blocks(n, tuple(name), draws)])
 
 
 def level(n: int, *, confidence: float) -> float:

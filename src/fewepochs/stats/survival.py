@@ -192,18 +192,16 @@ def replicates(sample: Sample, counts_BN: npt.NDArray[np.integer], *, horizon: f
     A median that a resample does not have is infinite: the value is for comparisons inside this room, never a result.
     Beyond its last run a resample's curve goes on level (Gill 1980), so that each has a restricted mean.
     """
-    times, reached = np.array(sample.times), np.array(sample.reached)
-    order = np.lexsort((~reached, times))  # who arrives comes before who ends
-    times, reached = times[order], reached[order]
-    counts = counts_BN[:, order].astype(np.float64)
-    at_risk = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
-    arrived = np.where(reached, counts, 0.0)
+    times, reached = np.array(sample.times), np.array(sample.reached, dtype=np.bool_)
+    steps = np.unique(times[reached])  # the curve falls nowhere else
+    counts = counts_BN.astype(np.float64)
+    at_risk = counts @ (times[:, None] >= steps).astype(np.float64)
+    arrived = counts @ (reached[:, None] & (times[:, None] == steps)).astype(np.float64)
     survival = np.cumprod(1 - arrived / np.maximum(at_risk, 1.0), axis=1)
-    below = survival <= HALF
-    medians = np.where(below.any(axis=1), times[np.argmax(below, axis=1)], np.inf)
-    ends = np.minimum(np.concatenate(([0.0], times, [max(horizon, times[-1])])), horizon)
-    before = np.concatenate((np.ones((len(counts), 1)), survival), axis=1)
-    return medians, before @ np.diff(ends)
+    below = np.concatenate((survival <= HALF, np.ones((len(counts), 1), dtype=np.bool_)), axis=1)
+    medians = np.append(steps, np.inf)[np.argmax(below, axis=1)]
+    lengths = np.diff(np.minimum(np.concatenate(([0.0], steps, [np.inf])), horizon))
+    return medians, lengths[0] + survival @ lengths[1:]
 
 
 def seeds_needed(sample: Sample, *, horizon: float, width: float, confidence: float = 0.95) -> int | None:
