@@ -43,7 +43,7 @@ class Forks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**command_line.environment(folder), "PYTHONPATH": str(TESTS)},
+            env=environment(folder),
         )
 
     def run(
@@ -70,6 +70,12 @@ class Forks:
     def close(self) -> None:
         """Let the server end."""
         self._process.communicate()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a child that knows the modules of the tests, too."""
+    found = command_line.environment(folder)
+    return {**found, "PYTHONPATH": os.pathsep.join([str(TESTS), found.get("PYTHONPATH", "")])}
 
 
 # --- the server -----------------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import command_line
 from faults import faulty_runs
 from faults.faulty_runs import OFTEN, TRAIN, Whole
-from faults.fork_server import Forks
+from faults.fork_server import Forks, environment
 from fewepochs import store
 from fewepochs.train import checkpoint
 
@@ -61,7 +60,7 @@ def test_sigusr1_saves_after_the_step_and_goes_on(forks: Forks, whole: Whole, ho
 def test_a_hang_up_that_is_ignored_stays_ignored(whole: Whole, home: Path) -> None:
     """As under nohup."""
     code = f"trap '' HUP; exec {sys.executable} -c '{SENDING}' begin:step:8 HUP {' '.join(TRAIN)}"
-    ended = subprocess.run(["/bin/sh", "-c", code], cwd=home, env=_environment(home), capture_output=True, check=False)
+    ended = subprocess.run(["/bin/sh", "-c", code], cwd=home, env=environment(home), capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
     assert faulty_runs.bits(faulty_runs.run_path(home)) == whole.bits
 
@@ -70,7 +69,7 @@ def test_ctrl_c_reaches_the_whole_process_group_and_leaves_no_orphan(home: Path)
     process = subprocess.Popen(
         faulty_runs.in_the_real_command(*TRAIN, "--set", "budget.epochs=4000", "--progress", "json"),
         cwd=home,
-        env=_environment(home),
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -115,10 +114,6 @@ start.main()
 """The real command, whose process sends itself a signal when a module is about to be imported."""
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    return {**command_line.environment(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
-
-
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
 @pytest.mark.parametrize("moment", ["begin:load:1", "begin:prepare:1", "begin:build:1", "write:environment.json:1"])
 def test_a_signal_during_set_up_leaves_nothing_behind(moment: str, name: str, forks: Forks, home: Path) -> None:
@@ -133,7 +128,7 @@ def test_a_signal_during_imports_leaves_nothing_behind(module: str, number: sign
     ended = subprocess.run(
         [sys.executable, "-c", IMPORTING, module, str(int(number)), *TRAIN],
         cwd=home,
-        env=_environment(home),
+        env=environment(home),
         capture_output=True,
         text=True,
         check=False,
@@ -150,7 +145,7 @@ def test_a_signal_while_kernels_are_compiled_leaves_nothing_behind(home: Path) -
     ended = subprocess.run(
         faulty_runs.in_the_real_command("train", "tiny.toml", "--threads", "1", "--kernels", "fused"),
         cwd=home,
-        env={**_environment(home), "CXX": str(compiler)},
+        env={**environment(home), "CXX": str(compiler)},
         capture_output=True,
         text=True,
         check=False,

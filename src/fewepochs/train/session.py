@@ -73,8 +73,9 @@ def open_folder(
     folder.sweep()
     folder.keep(training.epochs)
     changed = {key: now[key] for key in environment.COMPARED if now[key] != known.environment.get(key)}
+    before = known.environment.get("resumed")
     entry = {"after_epoch": training.epochs, "after_step": training.steps, "bit_exact": not doubts, **changed}
-    folder.write_environment({**known.environment, "resumed": [*known.environment.get("resumed", ()), entry]})
+    folder.write_environment({**known.environment, "resumed": [*(before if isinstance(before, list) else ()), entry]})
     return folder
 
 
