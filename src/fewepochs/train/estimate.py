@@ -17,8 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from fewepochs import controls
 from fewepochs import recipe as recipes
 from fewepochs.nets import resnet
-from fewepochs.specs import inputs
+from fewepochs.optim import build as optimizers
+from fewepochs.specs import inputs, updates
 from fewepochs.train.step import DTYPES
+from fewepochs.train.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
     wide = 8 if dtype == torch.float64 else 4
     copies = 0 if dtype.itemsize == wide else parameters * dtype.itemsize
     weights = parameters * wide * 2 + copies  # the master weights, one gradient, the copy in the compute type
-    optimizer = 2 * parameters * wide
+    optimizer = _optimizer_bytes(recipe, network, dtype=dtype)
     pixels = (data.train + data.test) * data.image.pixels * data.image.channels
     horizon = controls.horizon(recipe, images=images)
     return Estimate(
@@ -93,6 +95,17 @@ def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
         data_bytes=pixels,
         memory_bytes=weights + optimizer + activations + pixels,
     )
+
+
+def _optimizer_bytes(recipe: recipes.Recipe, network: resnet.ResNet, *, dtype: torch.dtype) -> int:
+    """Return the bytes of the optimizer's state; two vectors for rules that are not ours, as most of them have."""
+    layout = Weights(network, dtype=dtype).layout
+    match recipe.optimizer:
+        case updates.PythonOptimizer() | updates.ScheduleFreeSgd() | updates.ScheduleFreeAdamW():
+            return 2 * layout.vector.nbytes
+        case spec:
+            made = optimizers.build(spec, layout=layout, weight_decay=recipe.weight_decay)
+            return sum(tensor.nbytes for tensor in made.state().values() if tensor.dim())
 
 
 def _trace(network: resnet.ResNet, *, batch: int, data: DataShape, dtype: torch.dtype) -> tuple[int, int]:
