@@ -48,7 +48,7 @@ def recipe(*overrides: str) -> recipes.Recipe:
     return recipes.parse(RECIPE, source="tiny", overrides=overrides)
 
 
-def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST) -> loader.DeviceData:
+def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST, device: str = "cpu") -> loader.DeviceData:
     digits = sources.load("digits")
     few = sources.DataSet(
         kind="digits",
@@ -60,7 +60,7 @@ def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST) -> loade
         origin=digits.origin,
         verified=digits.verified,
     )
-    return loader.prepare(few, spec=spec.data)
+    return loader.prepare(few, spec=spec.data, device=device)
 
 
 def training(

@@ -1,0 +1,73 @@
+"""What may change how sums are rounded is a doubt; what cannot is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import tiny_runs
+import torch
+
+from fewepochs.train import checkpoint, environment, loop
+
+
+def collected() -> dict[str, Any]:
+    return environment.collect(device=torch.device("cpu"), kernels="torch", data_digest="0" * 64, data_origin="a test")
+
+
+CHANGES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"command": ["another"], "cores": 99, "system": "another", "source": None}, []),
+    ({"threads": 7}, ["threads 7 -> "]),
+    ({"device": "cuda"}, ["device cuda -> cpu"]),
+    ({"kernels": "fused"}, ["kernels fused -> torch"]),
+    ({"cpu": "another"}, ["cpu another -> "]),
+    ({"gpu": {"name": "a GPU"}}, ["gpu a GPU -> None"]),
+    ({"deterministic": False}, ["CUDA without --deterministic"]),
+    ({"threads": None, "packages": None}, ["threads None -> ", "torch None -> ", "fewepochs None -> "]),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), CHANGES)
+def test_a_doubt_names_what_changed(changes: dict[str, Any], expected: list[str]) -> None:
+    now = collected()
+    found = environment.doubts({**now, **changes}, now)
+    assert len(found) == len(expected)
+    assert all(doubt.startswith(start) for doubt, start in zip(found, expected, strict=True))
+
+
+DETERMINISTIC = """
+import os
+import torch
+from fewepochs.train import environment
+environment.make_deterministic()
+assert torch.are_deterministic_algorithms_enabled()
+assert not torch.backends.cudnn.benchmark
+assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+assert not torch.cuda.is_initialized()
+"""
+
+
+def test_determinism_is_asked_for_before_cuda_is_used() -> None:
+    subprocess.run([sys.executable, "-c", DETERMINISTIC], check=True)
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_is_deterministic_repeats_its_bits_from_any_step() -> None:
+    """Not to be run beside other tests of the same process: the setting is the process's."""
+    environment.make_deterministic()
+    spec = tiny_runs.recipe("precision=bfloat16")
+
+    def training() -> loop.Training:
+        return loop.Training(spec, data=tiny_runs.data(spec, device="cuda"), device=torch.device("cuda"))
+
+    whole = training()
+    expected = list(tiny_runs.finish(whole))
+    first = training()
+    found = list(tiny_runs.finish(first, progress=loop.Progress(pause=True)))
+    second = training()
+    second.restore(first.snapshot())
+    assert found + list(tiny_runs.finish(second)) == expected
+    assert checkpoint.digest(second.snapshot().tensors) == checkpoint.digest(whole.snapshot().tensors)
