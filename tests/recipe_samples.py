@@ -263,8 +263,8 @@ OPTIMIZERS = (
         scale=st.sampled_from(["none", "aspect", "rms"]),
         auxiliary=AUXILIARY,
     )
-    | parts(updates.ScheduleFreeSgd, **SCHEDULE_FREE, momentum=UNIT)
-    | parts(updates.ScheduleFreeAdamW, **SCHEDULE_FREE, beta_1=UNIT, beta_2=UNIT, epsilon=POSITIVE)
+    | parts(updates.ScheduleFreeSgd, **SCHEDULE_FREE, momentum=INSIDE)
+    | parts(updates.ScheduleFreeAdamW, **SCHEDULE_FREE, beta_1=INSIDE, beta_2=UNIT, epsilon=POSITIVE)
     | st.builds(
         updates.PythonOptimizer,
         target=st.just("mypkg.Own"),

@@ -308,6 +308,21 @@ def test_clipping_limits_what_l2_equals() -> None:
     assert equivalents(found)["l2"].holds == "unclipped"
 
 
+def test_clipping_is_named_beside_a_weaker_limit() -> None:
+    (found,) = translations("clip_norm=1.0", "optimizer={kind='sgd', momentum=0.9}")
+    one = equivalents(found)["decoupled"]
+    assert (one.holds, one.reason) == ("long run", "where gradients are not clipped")
+
+
+def test_what_overflows_is_absent() -> None:
+    huge = ("optimizer={kind='sgd', lr=1e200}", "weight_decay={kind='decoupled', strength=1e200}", *NONE)
+    (found,) = translations(*huge)
+    assert equivalents(found)["independent"].strength is None
+    assert (found.shrinkage.step, found.shrinkage.reason) == (None, "its numbers overflow")
+    (found,) = translations("optimizer={kind='sgd', lr=1e10}", "weight_decay={kind='decoupled', strength=1.0}", *NONE)
+    assert found.shrinkage.left is None
+
+
 def test_muon_and_its_auxiliary_are_two_parts() -> None:
     muon = "optimizer={kind='muon', lr=0.04, auxiliary={kind='sgd', lr=0.02, momentum=0.5}}"
     kernels, rest = translations(muon, "weight_decay={kind='decoupled', strength=0.5}", *NONE)

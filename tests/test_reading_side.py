@@ -55,6 +55,8 @@ MODULES = (
     "specs",
     "recipe",
     "schedules",
+    "controls",
+    "decay",
     "store",
     "stats.target",
     "report",
@@ -74,6 +76,8 @@ SUBCOMMANDS = (
     "data",
     "data fetch",
     "lr-range",
+    "schedule",
+    "decay",
 )
 
 
@@ -104,6 +108,9 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("train", shipped, "--set", "bad=1"): 2,
         ("lr-range", shipped, "--steps", "1"): 2,
         ("report", "runs/one", "--to", "pages/one.html"): 0,
+        ("schedule", shipped): 0,
+        ("schedule", shipped, "--to", "pages/schedule.svg"): 0,
+        ("decay", shipped): 0,
     }
     found = _python(COMMANDS, list(expected), folder=tmp_path)
     assert found == [[code, []] for code in expected.values()]

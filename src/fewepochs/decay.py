@@ -80,7 +80,8 @@ class Shrinkage:
 
     `step` and `epoch` are lost in the step of the highest rate and in its epoch, `left` remains after the budget.
     `averaging_epochs` is the time over which the weight averages its updates, at the highest rate; `averaging_mean` the
-    same at the budget's mean loss a step. None where there is no such number; `reason` then says why.
+    same at the budget's mean loss a step. None where there is no such number; `reason` then says why. `left` alone is
+    None where each step takes so much more than all of a weight that it grows without end.
     """
 
     step: float | None
@@ -119,31 +120,33 @@ def translate(strength: Rates, *, form: Form, to: Form, lr: Rates, momentum: Rat
     if {form, to} == {"l2", "coupled"}:
         return strength * (2.0 if to == "coupled" else 0.5)
     slow = 1.0 - momentum
-    match form:
-        case "l2":
-            decoupled = 2.0 * strength / slow
-        case "coupled":
-            decoupled = strength / slow
-        case "decoupled":
-            decoupled = strength
-        case "independent":
-            decoupled = np.divide(strength, lr, out=np.full_like(lr, np.inf), where=lr > 0)
-    match to:
-        case "l2":
-            return decoupled * slow / 2.0
-        case "coupled":
-            return decoupled * slow
-        case "decoupled":
-            return decoupled
-        case "independent":
-            return decoupled * lr
+    with np.errstate(over="ignore"):
+        match form:
+            case "l2":
+                decoupled = 2.0 * strength / slow
+            case "coupled":
+                decoupled = strength / slow
+            case "decoupled":
+                decoupled = strength
+            case "independent":
+                decoupled = np.divide(strength, lr, out=np.full_like(lr, np.inf), where=lr > 0)
+        match to:
+            case "l2":
+                return decoupled * slow / 2.0
+            case "coupled":
+                return decoupled * slow
+            case "decoupled":
+                return decoupled
+            case "independent":
+                return decoupled * lr
 
 
 def left_by_decay(removed: Rates) -> float:
     """Return the share of a weight that is left when step k takes the share `removed[k]` off it: prod(1 - removed)."""
     if np.all(removed < 1):
         return math.exp(math.fsum(np.log1p(-removed)))
-    return float(np.prod(1.0 - removed))
+    kept: list[float] = (1.0 - removed).tolist()
+    return math.prod(kept)
 
 
 def left_by_gradient(coupled: Rates, *, lr: Rates, momentum: Rates, rule: updates.Sgd) -> float:
@@ -238,11 +241,13 @@ def _equivalent(
     notes: list[str] = []
     if clipped and form != to and "l2" in (form, to):
         holds.append("unclipped")
-        notes.append("gradients are clipped, and l2's part with them")
     if crosses and part.momentum.any():
         holds.append("long run")
     if form != to and "independent" in (form, to) and np.ptp(part.lr) > 0:
         holds.append("step by step")
+    weakest = max(holds, key=HOLDS.index)
+    if "unclipped" in holds and weakest != "unclipped":
+        notes.append("where gradients are not clipped")
     if to == "l2" and on == "all":
         notes.append("l2 reaches kernels alone")
     known, peak = found[np.isfinite(found)], found[int(part.lr.argmax())]
@@ -253,7 +258,7 @@ def _equivalent(
         strength=float(peak) if math.isfinite(peak) else None,
         lowest=float(known.min()) if len(known) else None,
         highest=float(known.max()) if len(known) == len(found) else None,
-        holds=max(holds, key=HOLDS.index),
+        holds=weakest,
         reason="; ".join(notes) or None,
     )
 
@@ -281,21 +286,25 @@ def _shrinkage(part: Part, strengths: Rates, *, form: Form, horizon: Horizon) ->
         return Shrinkage(None, None, None, None, None, reason)
     removed = translate(strengths, form=form, to="independent", lr=part.lr, momentum=part.momentum)
     peak = int(part.lr.argmax())
-    epoch = horizon.epoch(peak)
-    steps = horizon.epoch_steps[epoch - 1]
+    step, epoch = float(removed[peak]), horizon.epoch(peak)
+    lost = 1.0 - left_by_decay(removed[horizon.first(epoch) : horizon.first(epoch + 1)])
+    total = float(removed.sum())
+    if not (math.isfinite(total) and math.isfinite(lost)):
+        return Shrinkage(None, None, None, None, None, "its numbers overflow")
     if isinstance(part.rule, updates.Sgd) and form in ("l2", "coupled"):
         coupled = translate(strengths, form=form, to="coupled", lr=part.lr, momentum=part.momentum)
         left = left_by_gradient(coupled, lr=part.lr, momentum=part.momentum, rule=part.rule)
     else:
         left = left_by_decay(removed)
-    total = math.fsum(removed)
+    # Below the smallest numbers an average over that time is none.
+    averages = step * horizon.epoch_steps[epoch - 1] > 1e-300
     return Shrinkage(
-        step=float(removed[peak]),
-        epoch=1.0 - left_by_decay(removed[horizon.first(epoch) : horizon.first(epoch + 1)]),
-        left=left,
-        averaging_epochs=1.0 / float(removed[peak] * steps) if removed[peak] > 0 else None,
-        averaging_mean=len(horizon.epoch_steps) / total if total > 0 else None,
-        reason=None if removed[peak] > 0 else "nothing decays at the highest rate",
+        step=step,
+        epoch=lost,
+        left=left if math.isfinite(left) else None,
+        averaging_epochs=1.0 / (step * horizon.epoch_steps[epoch - 1]) if averages else None,
+        averaging_mean=len(horizon.epoch_steps) / total if averages else None,
+        reason=None if averages else "nothing decays at the highest rate",
     )
 
 

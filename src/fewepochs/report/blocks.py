@@ -32,26 +32,28 @@ def curve(
     """
     room = width - _MARGIN - 1
     low, high = min(values), max(values)
-    # On a logarithmic axis the lowest value is an eighth of a row high, so that it shows.
-    bottom = low * (low / high) ** (1 / (8 * height)) if log else 0.0
     shown = [values[max(0, bisect_right(done, (k + 0.5) * epochs / room) - 1)] for k in range(room)]
     blocks, side, corner, floor = (" #", "|", "+", "-") if plain else (BLOCKS, "│", "└", "─")
     fine = len(blocks) - 1
-    filled = [_filled(value, bottom=bottom, high=high, log=log, parts=height * fine) for value in shown]
+    parts = height * fine
+    filled = [_logarithmic(v, low, high, parts=parts) if log else _linear(v, high, parts=parts) for v in shown]
     labels = {height - 1: f"{high:.4g}", 0: f"{low:.4g}" if log else "0"}
     found = [f"{title}{' (logarithmic)' if log else ''}, over epochs done"]
     for row in range(height - 1, -1, -1):
-        cells = "".join(blocks[min(fine, max(0, parts - row * fine))] for parts in filled)
+        cells = "".join(blocks[min(fine, max(0, count - row * fine))] for count in filled)
         found.append(f"{labels.get(row, ''):>{_MARGIN - 2}} {side}{cells}".rstrip())
     return [*found, f"{'':>{_MARGIN - 2}} {corner}{floor * room}", _scale(epochs, room=room)]
 
 
-def _filled(value: float, *, bottom: float, high: float, log: bool, parts: int) -> int:
+def _linear(value: float, high: float, *, parts: int) -> int:
     """Return how many of a column's `parts` are filled; what is not zero shows."""
-    if value <= 0:
-        return 0
-    level = math.log(value / bottom) / math.log(high / bottom) if log and bottom < high else value / high
-    return max(1, round(level * parts))
+    return max(1, round(value / high * parts)) if value > 0 else 0
+
+
+def _logarithmic(value: float, low: float, high: float, *, parts: int) -> int:
+    """Return how many of a column's `parts` are filled: one for the lowest value, all for the highest."""
+    span = math.log(high) - math.log(low)
+    return 1 + round((math.log(value) - math.log(low)) / span * (parts - 1)) if span > 0 else parts
 
 
 def _scale(epochs: int, *, room: int) -> str:

@@ -13,9 +13,9 @@ from fewepochs.report import outlook
 WIDTH = 100
 HOLDS: dict[decay.Holds | None, str] = {
     "exact": "exactly",
-    "step by step": "exactly in each step; another strength where the rate moves",
-    "unclipped": "in steps whose gradient is not clipped",
-    "long run": "in the long run, at constant rate and momentum",
+    "step by step": "exactly, in each step",
+    "unclipped": "where gradients are not clipped",
+    "long run": "in the long run, at constant rate",
 }
 
 
@@ -87,10 +87,11 @@ def _holds(equivalent: dict[str, Any], *, own: str) -> str:
 def _shrinkage(found: dict[str, Any], *, epochs: int) -> list[str]:
     if found["step"] is None:
         return _wrapped(f"What it takes off a weight cannot be said: {found['reason']}.")
+    left = "nothing finite" if found["left"] is None else f"{found['left']:.3g}"
     told = [
         f"  A weight without a gradient of the loss loses {found['step']:.3g} of itself in a step and "
         f"{found['epoch']:.3g} in an epoch",
-        f"  at the highest rate; {found['left']:.3g} of it is left after {_count(epochs, 'epoch')}.",
+        f"  at the highest rate; {left} is left of it after {_count(epochs, 'epoch')}.",
     ]
     if found["averaging_epochs"] is None:
         return [*told, f"  It averages nothing: {found['reason']}."]

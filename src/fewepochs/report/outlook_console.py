@@ -142,7 +142,7 @@ def _kept(epochs: Sequence[dict[str, Any]], spans: Sequence[tuple[int, int]]) ->
         return list(spans)
     ends = {0, len(spans) - 1}
     turning = [k for k in range(1, len(spans) - 1) if _turns(epochs, spans[k - 1 : k + 2])]
-    turning = turning[:: 1 + len(turning) // (ROWS // 2)]
+    turning = turning[:: 1 + len(turning) // (ROWS - len(ends))]
     left = ROWS - len(ends) - len(turning)
     between = {round(k * (len(spans) - 1) / (left + 1)) for k in range(1, left + 1)}
     return [spans[k] for k in sorted(ends | set(turning) | between)]
