@@ -10,7 +10,11 @@ from recipe_samples import FULL, parse, problems
 
 TABLE = [
     ("optimiser.lr=1", "optimiser: unknown field (got {'lr': 1}); allowed: name, summary, data,", "'optimizer'?"),
-    ("optimizer.lrr=1", "optimizer.lrr: unknown field of kind 'adam' (got 1); allowed: kind, semantics, lr, beta_1,", "'lr'?"),
+    (
+        "optimizer.lrr=1",
+        "optimizer.lrr: unknown field of kind 'adam' (got 1); allowed: kind, semantics, lr, beta_1,",
+        "'lr'?",
+    ),
     ("network.stem.filter=3", "network.stem.filter: unknown field (got 3); allowed: filters, kernel,", "'filters'?"),
     ("data.validation.image=3", "data.validation.image: unknown field of kind 'held-out' (got 3);", "'images'?"),
     ("plateau.patiense=3", "plateau.patiense: unknown field (got 3); allowed: reading, factor,", "'patience'?"),
