@@ -10,6 +10,8 @@ import pytest
 
 # Before anything imports keras: it reads its backend once.
 os.environ["KERAS_BACKEND"] = "torch"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many processes as cores: a thread each
 sys.path.insert(0, str(Path(__file__).parent))  # tests/oracles
 
 
