@@ -113,6 +113,13 @@ def test_a_long_table_is_thinned_around_its_turns_and_says_so() -> None:
     assert told[-1].endswith("--json has every epoch")
 
 
+@pytest.mark.parametrize("peak", [32, 41, 43, 58])
+def test_an_epoch_with_a_peak_is_never_left_out(peak: int) -> None:
+    spec = f"{{kind='piecewise-linear', unit='epochs', points=[[0.0, 0.0], [{peak - 0.5}, 1.0], [100.0, 0.0]]}}"
+    told = lines(parse(FULL, "budget.epochs=100", f"schedule={spec}"))
+    assert str(peak) in [line.split()[0] for line in told if line]
+
+
 def test_only_what_moves_has_a_curve() -> None:
     titles = {line.removesuffix(", over epochs done") for line in lines(parse(FULL, *MOVING)) if "over epochs" in line}
     assert titles == {"learning rate", "momentum", "weight decay", "batch size"}
@@ -144,6 +151,11 @@ def test_a_curve_is_as_high_as_its_values() -> None:
     plain = blocks.curve([0, 1, 2, 3], [1, 0.5, 0.25, 0], title="rate", epochs=4, width=20, height=2, plain=True)
     assert plain[1:3] == ["        1 |##", "        0 |######"]
     assert all(line.isascii() for line in plain)
+
+
+def test_a_column_shows_the_value_at_its_middle() -> None:
+    drawn = blocks.curve([0.0, 0.4], [0.0, 1.0], title="rate", epochs=1, width=13, height=1)
+    assert drawn[1].endswith("│█")
 
 
 def test_a_logarithmic_curve_has_equal_steps_for_equal_ratios() -> None:

@@ -39,9 +39,8 @@ def schedule(
     data = outlook.build(chosen, steps_per_epoch=steps_per_epoch)
     horizon = outlook.horizon(chosen, steps_per_epoch=steps_per_epoch)
     if to is not None:
-        from fewepochs.report import outlook_figure, picture  # altair costs more than all the rest
+        from fewepochs.report import outlook_figure  # altair costs more than all the rest
 
-        picture.check(to)
         outlook_figure.write(to, chosen, data=data, horizon=horizon)
         output.say(f"picture: {to}")
     if as_json:
