@@ -121,11 +121,9 @@ def _run(
 
 
 def _is_done(run: store.StoredRun, *, stop_at_target: float | None) -> bool:
-    """Return whether nothing is left to do; a run that was killed is not done before its last state is saved."""
-    if run.status.state == "diverged":
-        return True
-    if run.status.state not in ("finished", "interrupted"):
-        return False
+    """Return whether nothing is left to do; where a run did not say so itself, its log may be ahead of its state."""
+    if run.status.state != "finished":
+        return run.status.state == "diverged"
     if len(run.epochs) >= run.recipe.budget.epochs:
         return True
     return stop_at_target is not None and crossing_rules.crossing(run.epochs, stop_at_target).reached

@@ -47,6 +47,19 @@ def test_a_signal_at_work_is_answered_with_a_checkpoint_of_that_step(
         assert faulty_runs.bits(path) == whole.bits
 
 
+def test_out_at_once_after_the_last_line_of_the_log_is_not_done(forks: Forks, whole: Whole, home: Path) -> None:
+    """The log is complete then, and the state is not saved."""
+    ended = forks.run(*TRAIN, folder=home, at={"open:costs.jsonl:4": "INT", "fsync:epochs.jsonl:4": "INT"})
+    assert (ended.returncode, "Traceback" in ended.stderr) == (130, False)
+    path = faulty_runs.run_path(home)
+    run = store.read(path)
+    assert (run.status.state, run.status.reason) == ("interrupted", "stopped at once by a signal")
+    assert len(run.epochs) == faulty_runs.EPOCHS
+    again = forks.run(*TRAIN, folder=home)
+    assert (again.returncode, "already done" in again.stderr) == (0, False)
+    assert faulty_runs.bits(path) == whole.bits
+
+
 def test_sigusr1_saves_after_the_step_and_goes_on(forks: Forks, whole: Whole, home: Path) -> None:
     asked = forks.run(*TRAIN, folder=home, at={"begin:step:8": "USR1", "begin:step:9": "KILL"})
     path = faulty_runs.run_path(home)
