@@ -36,7 +36,7 @@ def test_help_names_every_command_and_every_exit_code(tmp_path: Path) -> None:
     _, _, promised = shown.stdout.partition("Exit codes: ")
     codes = {0, *_codes(errors.FewEpochsError), errors.INTERRUPTED_EXIT_CODE, errors.TERMINATED_EXIT_CODE}
     assert {int(word) for word in promised.split() if word.isdecimal()} == codes
-    for command in ("train", "resume", "demo", "report", "show", "recipes", "data"):
+    for command in ("train", "resume", "demo", "report", "show", "compare", "recipes", "data"):
         assert f"\n  {command} " in shown.stdout
 
 

@@ -357,6 +357,14 @@ def compare(
     return comparison.build(runs, targets=targets, rule=rule, by=by, horizon=horizon, looks=looks, width=width)
 
 
+def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:
+    """Draw what `compare` returned into the file `to`: SVG, PNG, PDF or HTML; return its path."""
+    from fewepochs.report import comparison_figure
+
+    comparison_figure.write(to, found)
+    return to
+
+
 def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
     """Write the report of `runs` as one offline HTML file; return its path."""
     from fewepochs.report import page

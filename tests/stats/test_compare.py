@@ -197,6 +197,18 @@ def test_whatever_the_runs_are_every_number_is_finite_or_absent_with_a_reason(
             assert (test.p is None) == (test.reason is not None)
 
 
+@pytest.mark.parametrize("by", ["epochs", "seconds", "joules"])
+def test_runs_without_an_epoch_count_and_say_nothing(by: arms.By) -> None:
+    nothing = arm("nothing", [None, None], epochs=0, state="crashed")
+    (row,) = ask(nothing, by=by).rows
+    assert (row.n, row.reached, row.early, row.horizon) == (2, 0, 2, None)
+    assert (row.median.value, row.median.above, row.restricted_mean.reason) == (None, None, "no epoch done")
+    assert row.share.reason == "no run was followed to its end"
+    (pair,) = ask(nothing, arm("b", [4, 5, 6]), by=by).pairs
+    assert (pair.median_ratio.value, pair.logrank.n) == (None, 5)
+    assert pair.logrank.p is not None
+
+
 def _estimates(dumped: Any) -> list[dict[str, Any]]:
     if isinstance(dumped, dict):
         return [dumped] if "above" in dumped else [one for value in dumped.values() for one in _estimates(value)]

@@ -119,11 +119,12 @@ def test_a_resample_has_the_numbers_of_its_runs(
     rows: list[tuple[int, bool]], horizon: int, data: st.DataObject
 ) -> None:
     counts = data.draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)).filter(any))
-    medians, means = survival.replicates(sample(rows), np.array([counts]), horizon=horizon)
+    medians, means = survival.replicates(sample(rows), np.array([counts]), horizons=[horizon, 2.0])
     drawn = [row for row, count in zip(rows, counts, strict=True) for _ in range(count)]
     expected = oracle.median(arm_of(drawn))
     assert medians[0] == (math.inf if expected is None else expected)
-    assert means[0] == pytest.approx(float(oracle.restricted_mean(arm_of(drawn), horizon)))
+    for mean, end in zip(means[:, 0], (horizon, 2), strict=True):
+        assert mean == pytest.approx(float(oracle.restricted_mean(arm_of(drawn), end)))
 
 
 # --- for any runs ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,9 @@ def compare(
     width: Annotated[
         float | None, typer.Option("--width", help="Say how many seeds an interval of the mean this wide would need.")
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="Draw how many runs got there when: .svg, .png, .pdf or .html.")
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Which recipe needs less to a target: medians, means, ratios with intervals, tests. Runs differ in their seeds."""
@@ -34,8 +38,16 @@ def compare(
     for option, value in (("--horizon", horizon), ("--width", width)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise options.usage(option, "not a size", str(value), "a number above 0")
+    if to is not None:
+        _check_picture(to)
     asked: dict[str, Any] = {"rule": rule, "by": by, "horizon": horizon, "looks": looks, "width": width}
     found = api.compare(api.load_runs(runs), targets=targets, **asked)
+    _print(found, as_json=as_json)
+    if to is not None:
+        output.say(f"picture: {api.comparison_picture(found, to=to)}")
+
+
+def _print(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
@@ -48,3 +60,9 @@ def compare(
 def _check(option: str, value: str, *, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise options.usage(option, "not a known choice", value, ", ".join(allowed))
+
+
+def _check_picture(to: Path) -> None:
+    from fewepochs.report import picture
+
+    picture.check(to)

@@ -195,7 +195,7 @@ def _number(value: float | None) -> str:
 def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[str]:
     """Return what a careful reader would object, the gravest first."""
     return [
-        *_different(groups),
+        *differences(groups),
         *_few(groups),
         *_ended(groups, found),
         *_pinned(found),
@@ -205,7 +205,8 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
     ]
 
 
-def _different(groups: Sequence[labels.Group]) -> Iterable[str]:
+def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
+    """Yield in what recipes differ so that their epochs are hard to compare: data, validation images, budgets."""
     firsts = [(group.label, group.runs[0].stored.recipe) for group in groups]
     if len({recipe.data.kind for _, recipe in firsts}) > 1:
         told = "; ".join(f"{label}: {recipe.data.kind}" for label, recipe in firsts)
@@ -242,14 +243,14 @@ def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterabl
     diverged = sum(run.stored.status.state == "diverged" for run in runs)
     if diverged:
         yield (
-            f"{_runs(diverged)} diverged: counted as not there by the end of the budget, since more epochs would "
+            f"{_count(diverged)} diverged: counted as not there by the end of the budget, since more epochs would "
             "not have helped."
         )
     stopped = sum(run.stored.status.state == "finished" for run in short)
     if stopped:
         yield (
-            f"{_runs(stopped)} stopped on purpose before the budget's end. About a higher target, or about "
-            "\u201cheld\u201d, such a run knows nothing, and it was near it: those numbers are too pessimistic."
+            f"{_count(stopped)} stopped on purpose before the budget's end: about a higher target, or about "
+            "\u201cheld\u201d, such a run knows nothing, though it was near. Those numbers are too pessimistic."
         )
     for state, told in (("running", "still running"), ("interrupted", "interrupted"), ("crashed", "crashed")):
         count = sum(run.stored.status.state == state for run in short)
@@ -298,4 +299,8 @@ def _baseline(found: compare.Comparison, count: int) -> Iterable[str]:
 
 
 def _runs(count: int) -> str:
-    return "1 run is" if count == 1 else f"{count} runs are"
+    return f"{_count(count)} {'is' if count == 1 else 'are'}"
+
+
+def _count(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -51,10 +51,10 @@ def _rows(found: Mapping[str, Any], target: float) -> list[tuple[str, ...]]:
             ", ".join(map(str, budgets[row["arm"]])),
             str(row["n"]),
             f"{row['reached']} of {row['n']}",
-            _estimate(row["median"], by=found["by"]),
-            _estimate(row["restricted_mean"], by=found["by"]),
-            _point(row["seconds"], by="seconds"),
-            _point(row["joules"], by="joules"),
+            estimate(row["median"], by=found["by"]),
+            estimate(row["restricted_mean"], by=found["by"]),
+            point(row["seconds"], by="seconds"),
+            point(row["joules"], by="joules"),
             str(row["pinned"]),
         ]
         if found["width"] is not None:
@@ -70,7 +70,7 @@ def _accuracies(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         head,
         *(
-            (entry["arm"], str(entry["n"]), *(_estimate(entry[column], by="accuracy") for column in columns))
+            (entry["arm"], str(entry["n"]), *(estimate(entry[column], by="accuracy") for column in columns))
             for entry in found["accuracies"]
         ),
     ]
@@ -89,11 +89,13 @@ def _profile(found: Mapping[str, Any]) -> list[str]:
     return ["how far from the fastest, by medians", *told, ""] if told else []
 
 
-def _estimate(dumped: Mapping[str, Any], *, by: str) -> str:
+def estimate(dumped: Mapping[str, Any], *, by: str) -> str:
+    """Return a value with its interval, or what is known instead."""
     return comparison.with_interval(estimates.Estimate.model_validate(dumped), lambda value: number(value, by=by))
 
 
-def _point(dumped: Mapping[str, Any], *, by: str) -> str:
+def point(dumped: Mapping[str, Any], *, by: str) -> str:
+    """Return a value, or its bound, without an interval."""
     if dumped["value"] is None:
         return "unknown" if dumped["above"] is None else f"more than {number(dumped['above'], by=by)}"
     return number(dumped["value"], by=by)

@@ -26,7 +26,7 @@ from markupsafe import Markup
 
 from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.report import figures, labels, summary
+from fewepochs.report import comparison, comparison_console, comparison_figure, figures, labels, summary
 from fewepochs.specs import updates
 
 COMMAND = "command"
@@ -53,6 +53,8 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
         script=Markup(script),
         data=data,
         panels=panels,
+        together=_together(runs, targets=data["targets"]),
+        unlike=list(comparison.differences(groups)),
         figure=_json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict()),
         clipped=shared.accuracy[0] if shared.clipped else None,
         tested=any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
@@ -115,6 +117,23 @@ def _picture(specification: Mapping[str, Any]) -> Markup:
     mark = hashlib.sha256(re.sub(r"clip\d+", "", svg).encode()).hexdigest()[:8]
     names: dict[str, str] = {}
     return Markup(re.sub(r"\bclip\d+\b", lambda found: names.setdefault(found[0], f"c{mark}-{len(names)}"), svg))
+
+
+def _together(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> dict[str, Any] | None:
+    """Return what the runs of each recipe say together, or None where no recipe has a target and two runs."""
+    found = comparison.build(runs, targets=targets)
+    if not comparison_figure.drawable(found):
+        return None
+    spec = comparison_figure.chart(found, ink=figures.PAGE).to_dict()
+    text = functools.partial(comparison_console.estimate, by="epochs")
+    rows = [{**row, "median": text(row["median"]), "mean": text(row["restricted_mean"])} for row in found["rows"]]
+    return {
+        "picture": _picture(spec),
+        "alternative": comparison_figure.alternative(found),
+        "rows": rows,
+        "sentences": found["sentences"][: comparison_console.MOST_SENTENCES],
+        "confidence": f"{100 * found['confidence']:.4g}%",
+    }
 
 
 def _listing(group: labels.Group) -> dict[str, Any]:

@@ -51,15 +51,10 @@ def survival_replicates(
     sample: survival.Sample, *, name: Sequence[int | str], horizons: Sequence[float], draws: int = DRAWS
 ) -> tuple[survival.Floats, dict[float, survival.Floats]]:
     """Return the medians [B] of `draws` resamples, infinite where there is none, and the restricted means [B]."""
-    medians: list[survival.Floats] = []
-    means: dict[float, list[survival.Floats]] = {horizon: [] for horizon in horizons}
-    for counts in blocks(sample.n, tuple(name), draws):
-        for k, horizon in enumerate(means):
-            found, mean = survival.replicates(sample, counts, horizon=horizon)
-            means[horizon].append(mean)
-            if k == 0:
-                medians.append(found)
-    return np.concatenate(medians), {horizon: np.concatenate(parts) for horizon, parts in means.items()}
+    counts = blocks(sample.n, tuple(name), draws)
+    found = [survival.replicates(sample, block, horizons=horizons) for block in counts]
+    means = np.concatenate([part for _, part in found], axis=1)
+    return np.concatenate([part for part, _ in found]), dict(zip(horizons, means, strict=True))
 
 
 def mean_replicates(values: Sequence[float], *, name: Sequence[int | str], draws: int = DRAWS) -> survival.Floats:

@@ -186,8 +186,10 @@ def _stretches(sample: Sample, *, horizon: float) -> tuple[Floats, Floats]:
 # --- the same numbers for many resamples at once ------------------------------------------------------------------
 
 
-def replicates(sample: Sample, counts_BN: npt.NDArray[np.integer], *, horizon: float) -> tuple[Floats, Floats]:
-    """Return median [B] and restricted mean [B] of resamples: in resample b, run i stands `counts_BN[b, i]` times.
+def replicates(
+    sample: Sample, counts_BN: npt.NDArray[np.integer], *, horizons: Sequence[float]
+) -> tuple[Floats, Floats]:
+    """Return median [B] and restricted means [H, B] of resamples: in resample b, run i stands `counts_BN[b, i]` times.
 
     A median that a resample does not have is infinite: the value is for comparisons inside this room, never a result.
     Beyond its last run a resample's curve goes on level (Gill 1980), so that each has a restricted mean.
@@ -200,8 +202,10 @@ def replicates(sample: Sample, counts_BN: npt.NDArray[np.integer], *, horizon: f
     survival = np.cumprod(1 - arrived / np.maximum(at_risk, 1.0), axis=1)
     below = np.concatenate((survival <= HALF, np.ones((len(counts), 1), dtype=np.bool_)), axis=1)
     medians = np.append(steps, np.inf)[np.argmax(below, axis=1)]
-    lengths = np.diff(np.minimum(np.concatenate(([0.0], steps, [np.inf])), horizon))
-    return medians, lengths[0] + survival @ lengths[1:]
+    ends = np.concatenate(([0.0], steps, [np.inf]))
+    lengths = [np.diff(np.minimum(ends, horizon)) for horizon in horizons]
+    means = [lengths_S[0] + survival @ lengths_S[1:] for lengths_S in lengths]
+    return medians, np.array(means).reshape(len(horizons), len(counts))
 
 
 def seeds_needed(sample: Sample, *, horizon: float, width: float, confidence: float = 0.95) -> int | None:

@@ -1,0 +1,152 @@
+"""A comparison as a picture: how many of each recipe's runs have reached a target, over epochs, seconds or joules.
+
+A line rises by one run's share at each arrival (one minus the Kaplan-Meier curve); a tick across it marks runs that
+ended there without the target. The band is the curve's pointwise interval, drawn for few recipes only; a dot marks
+the median. Recipes differ in colour and dash, and the colours are for light and dark ground alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from fewepochs.errors import Problem, RecipeError
+from fewepochs.report import comparison, comparison_console, figures, picture
+
+HEIGHT = 190
+COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
+"""Each at least 3.5 to 1 against the page's paper, light and dark."""
+
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
+MOST_BANDS = 3
+"""More bands than this cover one another."""
+
+LEAST_RUNS = 2
+"""A single run makes a step from none to all, and no curve."""
+
+
+def write(path: Path, found: Mapping[str, Any]) -> None:
+    """Draw what `comparison.build` found into `path`, in the format that its name ends in.
+
+    Raises StorageError, and RecipeError where no recipe has a target and two runs.
+    """
+    if not drawable(found):
+        raise RecipeError("command line", (Problem("--to", "nothing to draw: no recipe has a target and two runs"),))
+    picture.write(
+        path,
+        lambda ink: chart(found, ink=ink),
+        title="Share of runs that have reached the target",
+        alternative=alternative(found),
+        numbers=comparison_console.lines(found),
+    )
+
+
+def drawable(found: Mapping[str, Any]) -> bool:
+    """Return whether there is a curve to be drawn."""
+    return bool(_drawn(found))
+
+
+def alternative(found: Mapping[str, Any]) -> str:
+    """Return the picture in words."""
+    told = [
+        f"{row['arm']} to {row['target']:g}: {row['reached']} of {row['n']} runs, median "
+        + comparison_console.point(row["median"], by=found["by"])
+        for row in _drawn(found)
+    ]
+    return f"Share of runs that have reached the target, over {comparison.UNITS[found['by']]}. {'; '.join(told)}."
+
+
+def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.VConcatChart:
+    """Return the picture, a plot for each target below one another."""
+    rows = _drawn(found)
+    names = list(dict.fromkeys(row["arm"] for row in rows))
+    end = max((step["time"] for row in rows for step in row["curve"]), default=1.0)
+    targets = [target for target in found["targets"] if any(row["target"] == target for row in rows)]
+    plots = [
+        _plot([row for row in rows if row["target"] == target], names=names, end=end, found=found, ink=ink)
+        for target in targets
+    ]
+    return figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink)
+
+
+def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that have a curve, each arm called by its name and its n."""
+    runs = {entry["arm"]: f"{entry['arm']} (n = {entry['n']})" for entry in found["accuracies"]}
+    return [{**row, "arm": runs[row["arm"]]} for row in found["rows"] if row["n"] >= LEAST_RUNS]
+
+
+def _plot(
+    rows: list[dict[str, Any]], *, names: list[str], end: float, found: Mapping[str, Any], ink: figures.Ink
+) -> alt.LayerChart:
+    target = rows[0]["target"]
+    x = alt.X("time:Q", title=_axis_title(found, target), scale=alt.Scale(domain=[0, end], nice=False))
+    y = figures.vertical("share", title="share of runs", span=(0.0, 1.0), numbers=".0%")
+    colour, dash = _inks(names)
+    layers: list[alt.Chart] = []
+    if len(names) <= MOST_BANDS:
+        band = alt.Chart(alt.InlineData(values=[point for row in rows for point in _band(row, end=end)]))
+        high = alt.Y2("high:Q")
+        area = band.mark_area(interpolate="step-after", opacity=0.13, clip=True, aria=False)
+        low = y.copy()
+        low.shorthand = "low:Q"
+        layers.append(area.encode(x=x, y=low, y2=high, color=colour))
+    half = alt.Chart(alt.InlineData(values=[{"share": 0.5}]))
+    layers.append(half.mark_rule(color=ink.line, strokeDash=[1, 3], aria=False).encode(y=y))
+    lines = alt.Chart(alt.InlineData(values=[point for row in rows for point in _line(row, end=end)]))
+    line = lines.mark_line(interpolate="step-after", strokeWidth=2, aria=False)
+    layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash))
+    ended = alt.Chart(alt.InlineData(values=[point for row in rows for point in _ended(row)]))
+    layers.append(ended.mark_tick(orient="vertical", thickness=2, size=13, aria=False).encode(x=x, y=y, color=colour))
+    medians = [
+        {"arm": row["arm"], "time": row["median"]["value"], "share": 0.5} for row in rows if row["median"]["value"]
+    ]
+    dots = alt.Chart(alt.InlineData(values=medians))
+    layers.append(dots.mark_point(filled=True, size=55, opacity=1, aria=False).encode(x=x, y=y, color=colour))
+    return alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
+
+
+def _inks(names: list[str]) -> tuple[alt.Color, alt.StrokeDash]:
+    """Return the colour and the dash of each recipe; beyond six, colours come again with another dash."""
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400, columnPadding=28)
+    colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
+    dashes = [DASHES[(k + k // len(COLOURS)) % len(DASHES)] for k in range(len(names))]
+    return (
+        alt.Color("arm:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
+        alt.StrokeDash("arm:N", scale=alt.Scale(domain=names, range=dashes), legend=legend),
+    )
+
+
+def _axis_title(found: Mapping[str, Any], target: float) -> str:
+    held = f" held for {found['hold']} evaluations" if found["rule"] == "held" else ""
+    return f"{comparison.UNITS[found['by']]} until {target:g}{held}"
+
+
+def _line(row: Mapping[str, Any], *, end: float) -> list[dict[str, Any]]:
+    """Return the corners of a row's line: from none at 0 to where the row's last run arrived or ended, or level on."""
+    points = [(0.0, 0.0), *((step["time"], 1 - step["survival"]) for step in row["curve"])]
+    if row["curve"][-1]["survival"] == 0:
+        points.append((end, 1.0))
+    return [{"arm": row["arm"], "time": time, "share": share} for time, share in points]
+
+
+def _band(row: Mapping[str, Any], *, end: float) -> list[dict[str, Any]]:
+    """Return the corners of a row's band; it ends where the curve's scale ends, at all runs arrived."""
+    points: list[tuple[float, float, float]] = []
+    for step in row["curve"]:
+        if step["low"] is not None:
+            points.append((step["time"], 1 - step["high"], 1 - step["low"]))
+        elif points:
+            points.append((step["time"], *points[-1][1:]))
+            break
+    return [{"arm": row["arm"], "time": min(time, end), "low": low, "high": high} for time, low, high in points]
+
+
+def _ended(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"arm": row["arm"], "time": step["time"], "share": 1 - step["survival"]}
+        for step in row["curve"]
+        if step["censored"]
+    ]

@@ -1,0 +1,223 @@
+"""A comparison in words, in a table, as a picture: what is said, and what is said against it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vl_convert
+from report_runs import make_run
+
+from fewepochs import errors, store
+from fewepochs.report import comparison, comparison_console, comparison_figure, page, picture
+from fewepochs.stats import arms, estimates
+
+SLOW = "batch_size=32"
+
+
+def fast_and_slow(n: int = 5, *, plateau: float = 0.973) -> list[store.StoredRun]:
+    """Return n runs of a recipe and n twins of another that is slower, or never there."""
+    fast = [make_run(seed=seed, plateau=0.985) for seed in range(n)]
+    return [*fast, *(make_run(SLOW, seed=seed, plateau=plateau) for seed in range(n))]
+
+
+def test_a_pair_is_told_with_ratio_interval_n_budget_and_tests() -> None:
+    found = comparison.build(fast_and_slow(), targets=(0.97,))
+    (sentence,), (pair,) = found["sentences"], found["pairs"]
+    median, p = pair["median_ratio"], pair["logrank"]["p"]
+    assert sentence.startswith(f"{pair['first']} needs {median['value']:.2f} (")
+    assert f"of the epochs of {pair['second']} to 0.97, by medians" in sentence
+    assert "(n = 5 and 5, paired; budget 20)" in sentence
+    assert f"log-rank p = {comparison.p_value(p)}" in sentence
+    assert "after correction" not in sentence  # a single test
+    assert "the least that 5 pairs can give" in sentence
+    assert "first" not in found["caveats"]
+
+
+def test_several_tests_are_corrected_and_it_is_said_for_how_many() -> None:
+    found = comparison.build(fast_and_slow(), targets=(0.9, 0.97), looks=2)
+    assert found["tests"] == 2
+    assert all("after correction for 2 tests and 2 looks" in sentence for sentence in found["sentences"])
+
+
+def test_an_arm_that_never_arrives_is_told_as_a_bound() -> None:
+    found = comparison.build(fast_and_slow(plateau=0.9), targets=(0.97,))
+    (sentence,), (pair,) = found["sentences"], found["pairs"]
+    bound = pair["median_ratio"]["below"]
+    expected = f"{pair['first']} needs less than {bound:.2f} of the epochs of {pair['second']} to 0.97: "
+    assert sentence.startswith(f"{expected}{pair['second']} has no median (n = 5 and 5")
+    turned = comparison.build(fast_and_slow(plateau=0.9)[::-1], targets=(0.97,))
+    assert " needs more than " in turned["sentences"][0]
+    nobody = comparison.build(fast_and_slow(plateau=0.9), targets=(0.999,))
+    assert "no ratio, neither has a median" in nobody["sentences"][0]
+    assert "no test: no run reached the target" in nobody["sentences"][0]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "above", "below", "text"),
+    [
+        (9.0, 8.0, 11.0, None, None, "9 (8 to 11)"),
+        (9.0, 8.0, None, None, None, "9 (at least 8)"),
+        (9.0, None, 11.0, None, None, "9 (at most 11)"),
+        (9.0, None, None, None, None, "9 (no interval)"),
+        (None, None, None, 20.0, None, "more than 20"),
+        (None, None, None, None, 0.5, "less than 0.5"),
+        (None, None, None, None, None, "-"),
+    ],
+)
+def test_every_kind_of_estimate_has_words(
+    value: float | None, low: float | None, high: float | None, above: float | None, below: float | None, text: str
+) -> None:
+    found = estimates.Estimate(value=value, low=low, high=high, above=above, below=below, n=5, confidence=0.95)
+    assert comparison.with_interval(found, lambda number: f"{number:g}") == text
+
+
+# --- caveats --------------------------------------------------------------------------------------------------------
+
+
+def caveats(*runs: store.StoredRun, target: float = 0.97, by: arms.By = "epochs") -> str:
+    return "\n".join(comparison.build(runs, targets=(target,), by=by)["caveats"])
+
+
+def test_few_runs_are_said_with_what_their_range_covers() -> None:
+    assert "n = 3 for digits-step" in caveats(*(make_run(seed=s) for s in range(3)))
+    assert "in 75% of cases" in caveats(*(make_run(seed=s) for s in range(3)))
+    assert "n = 1 for digits-step: a single run proves little" in caveats(make_run())
+    assert "n = " not in caveats(*(make_run(seed=s) for s in range(6)))
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    budgets = caveats(make_run(), make_run("budget.epochs=30"))
+    assert "The budgets differ" in budgets
+    assert "A crossing belongs to a budget" in budgets
+    held = 'data.validation={kind="held-out", images=300}'
+    assert "not validated on the same images" in caveats(make_run(), make_run(held))
+    assert "do not train on the same data set" in caveats(make_run(), make_run('data.kind="cifar10"'))
+    alike = caveats(make_run(), make_run(SLOW))
+    assert not any(word in alike for word in ("budgets differ", "same images", "same data"))
+
+
+def test_what_became_of_censored_runs_is_said() -> None:
+    told = caveats(
+        make_run(seed=0, epochs=5, state="diverged", plateau=0.9),
+        make_run(seed=1, epochs=5, state="interrupted", plateau=0.9),
+        make_run(seed=2, epochs=5, state="running", plateau=0.9),
+        make_run(seed=3, epochs=5, state="finished", reason="stopped at target 0.9", plateau=0.9),
+    )
+    assert "1 run diverged: counted as not there by the end of the budget" in told
+    assert "1 run is interrupted: censored where it stands" in told
+    assert "1 run is still running" in told
+    assert "1 run stopped on purpose before the budget's end" in told
+    reached = caveats(make_run(epochs=18, state="interrupted", plateau=0.99))
+    assert "interrupted" not in reached
+
+
+def test_pinned_crossings_copies_and_test_images_are_said() -> None:
+    pinned = caveats(*(make_run(seed=s, drop_after=8, plateau=0.99) for s in range(2)), target=0.95)
+    assert "Pinned crossings (2 of 2 of digits-step to 0.95)" in pinned
+    copied = caveats(make_run(seed=1), make_run(seed=1, folder="elsewhere"))
+    assert "elsewhere has the recipe and seeds of" in copied
+    assert "n = 1" in copied
+    assert "chosen on the test set" in caveats(make_run())
+
+
+def test_seconds_across_machines_are_said() -> None:
+    other = {"device": "cuda", "threads": 2}
+    runs = (make_run(seed=0), make_run(seed=1, environment=other))
+    assert "2 machines or settings" in caveats(*runs, by="seconds")
+    assert "machines" not in caveats(*runs)
+    assert "2 runs are left out, because their joules are not known" in caveats(*runs, by="joules")
+
+
+# --- table and JSON -------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_a_recipe_and_its_n() -> None:
+    found = comparison.build(fast_and_slow(), targets=(0.9, 0.97), width=1.0)
+    told = comparison_console.lines(found)
+    assert told[0] == "epochs until 0.9 is first reached; intervals at 95%"
+    assert told[1].split()[:4] == ["recipe", "budget", "n", "reached"]
+    assert told[1].endswith("n for width 1")
+    assert "5 of 5" in told[2]
+    assert "how far from the fastest, by medians" in told
+    assert told[-1].startswith("note: ")
+    assert all(line or before for line, before in zip(told, ["", *told[:-1]], strict=True))
+    nothing_asked = [make_run("targets=[]")]
+    assert comparison_console.lines(comparison.build(nothing_asked))[4].startswith("No target was asked")
+
+
+def test_what_is_found_is_json_and_the_same_for_runs_in_any_order() -> None:
+    runs = fast_and_slow(3)
+    found = comparison.build(runs)
+    json.dumps(found, allow_nan=False)
+    shuffled = comparison.build([runs[2], runs[0], runs[1], runs[5], runs[4], runs[3]])
+    assert shuffled == found
+
+
+def test_many_recipes_are_compared_with_the_first_and_told_in_part() -> None:
+    runs = [make_run(f"batch_size={16 + k}", seed=s) for k in range(31) for s in range(2)]
+    found = comparison.build(runs, targets=(0.9,))
+    assert len(found["sentences"]) == 30
+    assert "31 recipes: each is compared with the first" in found["caveats"][-1]
+    assert "... and 2 more pairs: --json has them." in comparison_console.lines(found)
+
+
+# --- picture and page -----------------------------------------------------------------------------------------------
+
+
+def layers(found: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    spec = comparison_figure.chart(found).to_dict()
+    (plot,) = spec["vconcat"]
+    return [spec["datasets"][layer["data"]["name"]] for layer in plot["layer"]]
+
+
+def test_the_line_rises_at_crossings_and_ticks_stand_where_runs_ended() -> None:
+    runs = [make_run(seed=0, plateau=0.99), make_run(seed=1, plateau=0.99), make_run(seed=2, plateau=0.9)]
+    found = comparison.build(runs, targets=(0.97,))
+    crossings = sorted(step["time"] for step in found["rows"][0]["curve"] if step["reached"])
+    band, _, line, ended, medians = layers(found)
+    assert (line[0]["time"], line[0]["share"]) == (0, 0)
+    assert {point["time"] for point in line[1:]} == {*crossings, 20.0}
+    assert line[-1]["share"] == pytest.approx(2 / 3)
+    assert [(point["time"], round(point["share"], 3)) for point in ended] == [(20.0, 0.667)]
+    assert [point["time"] for point in medians] == [found["rows"][0]["median"]["value"]]
+    assert all(point["low"] <= point["high"] for point in band)
+    assert {point["arm"] for point in line} == {"digits-step (n = 3)"}
+
+
+@pytest.mark.parametrize("suffix", picture.FORMATS)
+def test_the_picture_is_drawn_in_every_format(tmp_path: Path, suffix: str) -> None:
+    found = comparison.build(fast_and_slow(2))
+    comparison_figure.write(tmp_path / f"a{suffix}", found)
+    assert (tmp_path / f"a{suffix}").stat().st_size > 1000
+
+
+def test_bands_of_many_recipes_are_left_out_and_colours_come_again_with_another_dash() -> None:
+    runs = [make_run(f"batch_size={16 + k}", seed=s) for k in range(8) for s in range(2)]
+    found = comparison.build(runs, targets=(0.9,))
+    assert len(layers(found)) == 4
+    spec = comparison_figure.chart(found).to_dict()
+    assert vl_convert.vegalite_to_svg(spec)
+    inks = spec["vconcat"][0]["layer"][1]["encoding"]
+    both = list(zip(inks["color"]["scale"]["range"], map(tuple, inks["strokeDash"]["scale"]["range"]), strict=True))
+    assert len(set(both)) == 8
+
+
+def test_there_is_nothing_to_draw_of_single_runs(tmp_path: Path) -> None:
+    found = comparison.build([make_run()])
+    with pytest.raises(errors.RecipeError, match="nothing to draw"):
+        comparison_figure.write(tmp_path / "a.svg", found)
+    assert 'id="together"' not in page.render([make_run()])
+
+
+def test_the_page_shows_runs_of_a_recipe_together() -> None:
+    runs = [*fast_and_slow(2), make_run("budget.epochs=30", seed=7, epochs=30)]
+    text = page.render(runs, targets=(0.9,))
+    found = comparison.build(runs, targets=(0.9,))
+    assert 'id="together"' in text
+    for row in found["rows"]:
+        assert f'<th scope="row">{row["arm"]}</th>' in text
+    assert "A crossing belongs to a budget" in text
+    assert page.render(runs, targets=(0.9,)) == text
