@@ -1,4 +1,4 @@
-"""Keep what runs found as one file under results/: the summary, every epoch, the environment, the command.
+"""Keep what runs found as one file under results/: summary, comparison, every epoch, the environment, the command.
 
 usage: python tools/keep_results.py RUN... --to results/NAME.json --command "make demo"
 """
@@ -29,6 +29,7 @@ def main() -> None:
         "command": arguments.command,
         "n": len(runs),
         "summary": api.summarise(runs),
+        "comparison": api.compare(runs),
         "runs": [_run(run) for run in runs],
     }
     arguments.to.write_text(json.dumps(kept, indent=1) + "\n")

@@ -212,8 +212,8 @@ def seeds_needed(sample: Sample, *, horizon: float, width: float, confidence: fl
     """Return the smallest n for which the restricted mean's interval should be `width` wide, or None: no spread known.
 
     The smallest n of 2 or more with 2 t_{n-1} s / sqrt(n) <= width, where s^2 is the variance of one run's restricted
-    time: restricted_variance times n^2 / (n - 1). s itself is known from so few runs that it may be off by a
-    factor: for n = 5, by 0.6 to 2.9 (chi-square, 95 percent).
+    time: restricted_variance times n^2 / (n - 1). s itself comes from few runs: for n = 5 the true spread may be
+    0.6 to 2.9 times s (chi-square, 95 percent).
     """
     variance = restricted_variance(sample, horizon=horizon)
     if not variance or sample.n < 2 or width <= 0:
