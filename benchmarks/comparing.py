@@ -44,6 +44,7 @@ def main() -> None:
         "machine": {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()},
         "runs": arguments.arms * arguments.seeds,
         "targets": [float(target) for target in TARGETS],
+        "load_average": round(os.getloadavg()[0], 1),
         **measured,
     }
     text = json.dumps(result, indent=2)

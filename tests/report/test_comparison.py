@@ -195,14 +195,14 @@ def test_the_picture_is_drawn_in_every_format(tmp_path: Path, suffix: str) -> No
 
 
 def test_bands_of_many_recipes_are_left_out_and_colours_come_again_with_another_dash() -> None:
-    runs = [make_run(f"batch_size={16 + k}", seed=s) for k in range(8) for s in range(2)]
+    runs = [make_run(f"batch_size={16 + k}", seed=s) for k in range(24) for s in range(2)]
     found = comparison.build(runs, targets=(0.9,))
     assert len(layers(found)) == 4
     spec = comparison_figure.chart(found).to_dict()
     assert vl_convert.vegalite_to_svg(spec)
     inks = spec["vconcat"][0]["layer"][1]["encoding"]
     both = list(zip(inks["color"]["scale"]["range"], map(tuple, inks["strokeDash"]["scale"]["range"]), strict=True))
-    assert len(set(both)) == 8
+    assert len(set(both)) == 24
 
 
 def test_there_is_nothing_to_draw_of_single_runs(tmp_path: Path) -> None:

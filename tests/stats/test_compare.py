@@ -241,6 +241,12 @@ def test_the_horizon_is_as_far_as_all_were_followed() -> None:
     )
 
 
+def test_the_shortest_follow_up_decides() -> None:
+    found = ask(arm("a", [4, None], budget=10, epochs=10), arm("b", [4, None]), arm("nothing", [None], epochs=0))
+    assert {row.horizon for row in found.rows} == {10}
+    assert [pair.horizon for pair in found.pairs] == [10, 10, 20]
+
+
 def test_a_test_looks_no_further_than_the_horizon() -> None:
     """The second arm was stopped at 10; that the first went on to arrive at 11 must not count for it."""
     first, second = arm("a", [11, 12, 13], budget=20), arm("b", [None] * 3, budget=10, epochs=10)

@@ -110,7 +110,9 @@ def _plot(
 
 def _inks(names: list[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Return the colour and the dash of each recipe; beyond six, colours come again with another dash."""
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400, columnPadding=28)
+    legend = alt.Legend(
+        orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400, columnPadding=28
+    )
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
     dashes = [DASHES[(k + k // len(COLOURS)) % len(DASHES)] for k in range(len(names))]
     return (
