@@ -20,7 +20,8 @@ def done(tmp_path: Path) -> str:
     """Make a finished run of numbers in the folder `runs`, and return its name."""
     (tmp_path / "full.toml").write_text(FULL)
     name = store.run_name(parse())
-    run_folders.make(tmp_path / "runs" / name, epochs=parse().budget.epochs)
+    folder = run_folders.make(tmp_path / "runs" / name, epochs=parse().budget.epochs)
+    folder.write_status(run_folders.status("finished", epochs=parse().budget.epochs))
     return name
 
 
