@@ -30,6 +30,7 @@ MOMENTS = {
     "rename:checkpoint:7": "before the rename",
     "renamed:checkpoint:7": "after the rename, before the folder's fsync",
     "unlink:checkpoint:4": "while pruning",
+    "unlink:checkpoint:18": "while pruning after the last save",
     "open:costs.jsonl:2": "an epoch done and not logged",
     "write:costs.jsonl:2": "a torn line of costs",
     "open:epochs.jsonl:2": "a cost without its epoch",

@@ -118,12 +118,17 @@ def save(folder: Path, snapshot: Snapshot, *, best: Snapshot | None = None) -> P
         save_best(folder, best)
     if best is None or best.steps != snapshot.steps or not _linked(folder / BEST, path):
         store.write_whole(path, packed(snapshot))
+    prune(folder)
+    return path
+
+
+def prune(folder: Path) -> None:
+    """Remove the checkpoints in `folder` that are older than the two newest."""
     try:
         for old in newest_first(folder)[KEPT:]:
             old.unlink()
     except OSError as error:
         raise StorageError(f"{folder}: checkpoints cannot be tidied: {error.strerror or error}") from None
-    return path
 
 
 def save_best(folder: Path, best: Snapshot) -> None:

@@ -71,6 +71,7 @@ def open_folder(
         say(f"warning: {doubt}: not bit-exact from here")
     _go_on(training, folder=folder, logged=len(known.epochs), say=say)
     folder.sweep()
+    checkpoint.prune(folder.checkpoints)
     folder.keep(training.epochs)
     changed = {key: now[key] for key in environment.COMPARED if now[key] != known.environment.get(key)}
     before = known.environment.get("resumed")
