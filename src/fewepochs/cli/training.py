@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -40,14 +41,13 @@ def train(
 ) -> None:
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
-    allowed = tuple(allow_code or ())
     runtime = api.Runtime(
         device=device,
         kernels=kernels,
         threads=threads,
         data=data,
         download=download,
-        allow_code=allowed,
+        allow_code=tuple(allow_code or ()),
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
@@ -61,16 +61,24 @@ def train(
         output.print_facts(api.dry_run(chosen[0], runtime=runtime), as_json=as_json)
         return
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
-    outcomes: list[api.Outcome] = []
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
-        for one in chosen:
-            outcomes.append(api.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target))
-            if outcomes[-1].signal is not None:
-                break
+        outcomes = _in_turn(
+            chosen, lambda one: api.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
+        )
+    output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+
+
+def _in_turn(chosen: Sequence[recipes.Recipe], train_one: Callable[[recipes.Recipe], api.Outcome]) -> list[api.Outcome]:
+    """Train one after the other until a signal comes, and say which were not begun."""
+    outcomes: list[api.Outcome] = []
+    for one in chosen:
+        outcomes.append(train_one(one))
+        if outcomes[-1].signal is not None:
+            break
     if len(outcomes) < len(chosen):
         left = ", ".join(str(one.seed) for one in chosen[len(outcomes) :])
         output.say(f"not begun: seeds {left}; the same command goes on with all of them")
-    output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+    return outcomes
 
 
 def resume(
