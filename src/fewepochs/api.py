@@ -7,28 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs import store
-from fewepochs.errors import (
-    CheckpointError,
-    Problem,
-    RecipeError,
-    StorageError,
-    TargetMissedError,
-)
+from fewepochs.errors import StorageError, TargetMissedError
 from fewepochs.optim import permission
+from fewepochs.stats import stopping
 from fewepochs.stats import target as crossing_rules
+from fewepochs.train import outcome
 
 if TYPE_CHECKING:
-    from fewepochs.data import loader, sources
     from fewepochs.probes import sweeps
     from fewepochs.report import console, sweep_console
-    from fewepochs.train import loop
 
 DEMO_RECIPES = ("digits-step", "digits-linear")
 DEMO_SEEDS = (0, 1)
@@ -36,18 +30,7 @@ REPORT = "report.html"
 
 
 Runtime = runtimes.Runtime
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `train` or `resume` ended: the run as stored, and the signal that stopped it, if one did.
-
-    A run that diverged is an outcome, too: its status says so.
-    """
-
-    run: store.StoredRun
-    already_done: bool = False
-    signal: int | None = None
+Outcome = outcome.Outcome
 
 
 # --- training -----------------------------------------------------------------------------------------------------
@@ -68,7 +51,6 @@ def train(
     val_acc of at least that; without it, such a run goes on to its budget. Raises FewEpochsError's family.
     """
     path = out / store.run_name(recipe)
-    _check_runtime(runtime or Runtime(), recipe=recipe)
     return _run(path, recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
@@ -81,7 +63,6 @@ def resume(
 ) -> Outcome:
     """Go on with the run in the folder `path`; what `runtime` leaves open is taken from the run's environment."""
     run = store.read(path)
-    _check_runtime(runtime or Runtime(), recipe=run.recipe)
     return _run(path, run.recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
@@ -95,125 +76,15 @@ def require_target(run: store.StoredRun, target: float) -> None:
 def _run(
     path: Path, recipe: recipes.Recipe, *, runtime: Runtime, view: console.View | None, stop_at_target: float | None
 ) -> Outcome:
-    with store.hold(path):
-        known = store.read(path) if store.is_run(path) else None
-        if known is not None and _is_done(known, stop_at_target=stop_at_target):
-            _refuse_edited(known)
-            return Outcome(known, already_done=True)
-        from fewepochs.report import console
-        from fewepochs.train import session
-
-        shown = view or console.View()
-        runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
-        training, dataset = _prepare(recipe, runtime=runtime, say=shown.note)
-        where = None if runtime.data is None else str(runtime.data.resolve())
-        folder = session.open_folder(
-            path, training, known=known, dataset=dataset, where=where, say=shown.note, strict=runtime.strict
-        )
-        signal = session.train(
-            training,
-            folder=folder,
-            view=shown,
-            stop_at_target=stop_at_target,
-            checkpoint_seconds=60.0 * runtime.checkpoint_minutes,
-        )
-        return Outcome(store.read(path), signal=signal)
-
-
-def _is_done(run: store.StoredRun, *, stop_at_target: float | None) -> bool:
-    """Return whether nothing is left to do; where a run did not say so itself, its log may be ahead of its state."""
-    if run.status.state != "finished":
-        return run.status.state == "diverged"
-    if len(run.epochs) >= run.recipe.budget.epochs:
-        return True
-    return stop_at_target is not None and crossing_rules.crossing(run.epochs, stop_at_target).reached
-
-
-def _refuse_edited(run: store.StoredRun) -> None:
-    """Raise CheckpointError if the recipe of a run that is done was changed; a run that goes on compares by itself."""
-    if run.name.endswith(recipes.digest(run.recipe)[:8]):
-        return
-    from fewepochs.train import checkpoint
-
-    snapshot, _ = checkpoint.load_newest(run.path / store.CHECKPOINTS)
-    if snapshot is None:
-        return
-    trained = recipes.from_json(snapshot.facts.recipe, source="the checkpoint")
-    if differences := recipes.differences(trained, run.recipe):
-        raise CheckpointError(
-            f"{run.path}: this run was trained with another recipe than {store.RECIPE} now says:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + f"\nPut {store.RECIPE} back as it was, or train the changed recipe as a run of its own."
-        )
-
-
-def _prepare(
-    recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
-) -> tuple[loop.Training, sources.DataSet]:
-    from fewepochs.train import loop
-
-    data, dataset, device, kernels = _load(recipe, runtime=runtime, say=say)
-    training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
-    return training, dataset
-
-
-def _load(
-    recipe: recipes.Recipe, *, runtime: Runtime, say: Callable[[str], None]
-) -> tuple[loader.DeviceData, sources.DataSet, Any, Literal["fused", "torch"]]:
-    """Return the data on its device, the data set, the device and the kernels; CPU threads are set."""
-    import torch
-
-    from fewepochs.data import loader, sources
-    from fewepochs.train import environment
-
-    if runtime.threads is not None:
-        torch.set_num_threads(runtime.threads)
-    device = _device(runtime.device)
-    if runtime.deterministic and device.type == "cuda":
-        environment.make_deterministic()
-    dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
-    data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
-    if recipe.batch_size > len(data.train):
-        problem = Problem(
-            "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
-        )
-        raise RecipeError(recipe.name, (problem,))
-    return data, dataset, device, _kernels(runtime.kernels, device.type)
-
-
-def _check_runtime(runtime: Runtime, *, recipe: recipes.Recipe) -> None:
-    """Refuse what no machine has, and code that is not allowed, before torch is imported."""
     runtimes.check(runtime)
     permission.require_allowed(recipe.optimizer, allow_code=runtime.allow_code)
+    stop = stopping.Stop(target=stop_at_target)
+    if (done := outcome.already(path, stop=stop)) is not None:
+        return done
+    from fewepochs.report import console
+    from fewepochs.train import running
 
-
-def _kernels(wanted: str, device: str) -> Literal["fused", "torch"]:
-    """Return the kernels to use; the compiled ones are for a CPU, and "fused" insists on them."""
-    from fewepochs.nets import kernels
-
-    if wanted == "torch" or (wanted == "auto" and device != "cpu"):
-        return "torch"
-    found = kernels.available()
-    if wanted == "fused" and (found != "fused" or device != "cpu"):
-        problem = Problem(
-            "--kernels", "cannot be compiled or used here (CPU, Linux, a C++ compiler)", "'fused'", "torch"
-        )
-        raise RecipeError("command line", (problem,))
-    return found
-
-
-def _device(name: str) -> Any:
-    """Return torch's device of that name; "auto" is CUDA where there is one."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda"):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(name.partition(":")[2] or 0) >= count:
-            problem = Problem("--device", f"this machine has {count} usable CUDA devices", repr(name), "cpu")
-            raise RecipeError("command line", (problem,))
-    return torch.device(name)
+    return running.train(path, recipe, runtime=runtime, view=view or console.View(), stop=stop)
 
 
 # --- before a run -------------------------------------------------------------------------------------------------
@@ -274,7 +145,8 @@ def lr_range(
         lowest, highest = sweeps.default_range(recipe.optimizer)
         sweep = sweeps.Sweep(from_lr=lowest, up_to_lr=highest)
     sweeps.check(sweep, seeds=seeds)
-    _check_runtime(runtime, recipe=recipe)
+    runtimes.check(runtime)
+    permission.require_allowed(recipe.optimizer, allow_code=runtime.allow_code)
     import torch
 
     threads = torch.get_num_threads()
@@ -295,10 +167,10 @@ def _measure(
     from fewepochs.probes import lr_range as probe
     from fewepochs.probes import sweeps
     from fewepochs.report import sweep_console
-    from fewepochs.train import environment, interrupt
+    from fewepochs.train import environment, interrupt, running
 
     shown, begun = view or sweep_console.View(), time.perf_counter()
-    data, dataset, device, kernels = _load(recipe, runtime=runtime, say=shown.note)
+    data, dataset, device, kernels = running.load(recipe, runtime=runtime, say=shown.note)
     bench = probe.Bench(data, device, kernels, runtime.allow_code)
     where = environment.collect(device=device, kernels=kernels, data_digest=dataset.digest, data_origin=dataset.origin)
     progress, curves = probe.Progress(), list[sweeps.Curve]()

@@ -99,19 +99,23 @@ class Best(Record):
 
 
 RunState = Literal["running", "finished", "interrupted", "diverged", "crashed"]
+Stopped = Literal["target", "given-up"]
+"""By which part of its stopping rule a run ended before its budget; see `stats.stopping`."""
 
 
 class RunStatus(Record):
     """Where a run stands; rewritten whole at each change, never compared.
 
     `epochs` of `budget` are done. `reason` says in words why a run is not simply running or finished
-    ("target 0.92 reached", "loss not finite at step 812"). `heartbeat` is UTC, ISO 8601.
+    ("target 0.92 reached", "loss not finite at step 812"); `stopped` says it of a run that its stopping rule ended.
+    `heartbeat` is UTC, ISO 8601.
     """
 
     state: RunState
     epochs: Count
     budget: Annotated[int, Field(ge=1)]
     reason: str | None = None
+    stopped: Stopped | None = None
     crossings: tuple[Crossing, ...] = ()
     best: Best | None = None
     host: str | None = None

@@ -76,6 +76,7 @@ def _run(run: labels.Run) -> arms.Run:
         costs=stored.costs,
         budget=stored.recipe.budget.epochs,
         state=stored.status.state,
+        given_up=stored.status.stopped == "given-up",
     )
 
 
@@ -246,7 +247,13 @@ def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterabl
             f"{_count(diverged)} diverged: counted as not there by the end of the budget, since more epochs would "
             "not have helped."
         )
-    stopped = sum(run.stored.status.state == "finished" for run in short)
+    given_up = sum(run.stored.status.stopped == "given-up" for run in short)
+    if given_up:
+        yield (
+            f"{_count(given_up)} given up by the stopping rule: counted as not there by the end of the budget. About "
+            "a lower target than the rule was made for that is too pessimistic."
+        )
+    stopped = sum(run.stored.status.state == "finished" for run in short) - given_up
     if stopped:
         yield (
             f"{_count(stopped)} stopped on purpose before the budget's end: about a higher target, or about "

@@ -26,7 +26,10 @@ SeedKey = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """What the statistics need of a run; `seeds` are its streams', and say which run of another arm is its twin."""
+    """What the statistics need of a run; `seeds` are its streams', and say which run of another arm is its twin.
+
+    `given_up` says that its stopping rule ended it because the target seemed out of reach.
+    """
 
     name: str
     seeds: SeedKey
@@ -34,6 +37,12 @@ class Run:
     costs: Sequence[CostRecord]
     budget: int
     state: RunState
+    given_up: bool = False
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the run ended because it would not have got there."""
+        return self.given_up or self.state == "diverged"
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Observed:
 
     `pinned` counts the arm's pinned crossings; `lost` are the names of runs that reached the target or ended at an
     unknown time (costs that nobody recorded): they are not in the sample. `early` counts runs in it that ended
-    before their budget, with neither the target nor a divergence.
+    before their budget with the target, if at all, still ahead of them.
     """
 
     label: str
@@ -85,7 +94,7 @@ def _observed(label: str, found: Sequence[tuple[Run, Crossing]], *, needed: int,
             lost.append(run.name)
             continue
         kept.append((run.seeds, time, crossing.reached))
-        early += not crossing.reached and run.state != "diverged" and len(run.epochs) < run.budget
+        early += not crossing.reached and not run.hopeless and len(run.epochs) < run.budget
     sample = survival.Sample(tuple(time for _, time, _ in kept), tuple(reached for _, _, reached in kept))
     pinned = sum(crossing.pinned for _, crossing in found)
     return Observed(label, tuple(key for key, _, _ in kept), sample, pinned, tuple(lost), early)
@@ -103,8 +112,7 @@ def _arrival(found: Crossing, *, by: By) -> float | None:
 
 def _end(run: Run, *, needed: int, by: By) -> float | None:
     """Return up to when `run` is known not to have reached the target; None where the cost until then is unknown."""
-    diverged = run.state == "diverged"
-    known = max(0, (run.budget if diverged else len(run.epochs)) - needed + 1)
+    known = max(0, (run.budget if run.hopeless else len(run.epochs)) - needed + 1)
     if by == "epochs" or known == 0:
         return float(known)
     done = min(known, len(run.epochs))
@@ -112,7 +120,7 @@ def _end(run: Run, *, needed: int, by: By) -> float | None:
     values = [value for value in spent if value is not None]
     if not done or len(values) < done:
         return None
-    # What the rest of the budget would have cost a diverged run, at the pace it had.
+    # What the rest of the budget would have cost a hopeless run, at the pace it had.
     return sum(values) * known / done
 
 

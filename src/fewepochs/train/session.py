@@ -19,7 +19,8 @@ from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.data import sources
 from fewepochs.errors import CheckpointError, DivergedError, StorageError
-from fewepochs.records import CostRecord, EpochRecord, RunState, RunStatus
+from fewepochs.records import CostRecord, EpochRecord, RunState, RunStatus, Stopped
+from fewepochs.stats import stopping
 from fewepochs.stats import target as crossing_rules
 from fewepochs.train import checkpoint, environment, interrupt, loop, saves
 
@@ -108,7 +109,7 @@ def train(
     *,
     folder: store.RunFolder,
     view: Watcher,
-    stop_at_target: float | None,
+    stop: stopping.Stop = stopping.NEVER,
     checkpoint_seconds: float = saves.DEFAULT_SECONDS,
 ) -> int | None:
     """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
@@ -129,7 +130,7 @@ def train(
         try:
             view.start(training.recipe, name=folder.path.name, done=tuple(work.records), progress=progress)
             work.note("running")
-            finished = work.until_the_end(stop_at_target=stop_at_target)
+            finished = work.until_the_end(stop)
         except DivergedError as error:
             work.saves.end_without()
             work.note("diverged", reason=str(error))
@@ -141,8 +142,12 @@ def train(
             with suppress(StorageError):  # on a full disk this cannot be written either
                 work.note("crashed", reason=f"{type(error).__name__}: {error}")
             raise
-        if finished is not None:
-            work.note("finished", reason=finished or None)
+        if finished:
+            ended_by = stopping.verdict(stop, work.records)
+            if ended_by is None:
+                work.note("finished")
+            else:
+                work.note("finished", reason=ended_by.reason, stopped=ended_by.ending)
             return None
         work.note("interrupted", reason="stopped by a signal")
         return caught.signal
@@ -159,33 +164,33 @@ class _Work:
     saves: saves.Saves = field(kw_only=True)
     records: list[EpochRecord] = field(kw_only=True)
 
-    def until_the_end(self, *, stop_at_target: float | None) -> str | None:
-        """Train to the budget or the target and return what is to be said of that; None where a signal came first.
+    def until_the_end(self, stop: stopping.Stop) -> bool:
+        """Train until the budget or the rule ends the run; return False where a signal came first.
 
         Whenever the loop has ended its state is saved, in mid-epoch, too.
         """
         training, progress = self.training, self.progress
-        if stop_at_target is not None and crossing_rules.crossing(self.records, stop_at_target).reached:
-            return f"stopped at target {stop_at_target:g}"
+        if stopping.verdict(stop, self.records) is not None:
+            return True
         while not progress.stop and training.epochs < training.recipe.budget.epochs:
             progress.pause_at = self.saves.due
             for record, cost in loop.run(training, progress=progress):
                 self._store(record, cost)
-                if stop_at_target is not None and record.val_acc >= stop_at_target:
+                if stopping.verdict(stop, self.records) is not None:
                     self.saves.write(training)
-                    return f"stopped at target {stop_at_target:g}"
+                    return True
             progress.pause = False
             self.saves.write(training)
             self.note("running")
-        return "" if training.epochs >= training.recipe.budget.epochs else None
+        return training.epochs >= training.recipe.budget.epochs
 
     def save_soon(self) -> None:
         """Let a checkpoint be written after the step."""
         self.progress.pause = True
 
-    def note(self, state: RunState, *, reason: str | None = None) -> None:
+    def note(self, state: RunState, *, reason: str | None = None, stopped: Stopped | None = None) -> None:
         """Write down where the run stands."""
-        self.folder.write_status(_status(self.training, self.records, state, reason=reason))
+        self.folder.write_status(_status(self.training, self.records, state, reason=reason, stopped=stopped))
 
     def _store(self, record: EpochRecord, cost: CostRecord) -> None:
         best = crossing_rules.best(self.records)
@@ -198,7 +203,12 @@ class _Work:
 
 
 def _status(
-    training: loop.Training, records: Sequence[EpochRecord], state: RunState, *, reason: str | None = None
+    training: loop.Training,
+    records: Sequence[EpochRecord],
+    state: RunState,
+    *,
+    reason: str | None = None,
+    stopped: Stopped | None = None,
 ) -> RunStatus:
     recipe = training.recipe
     return RunStatus(
@@ -206,6 +216,7 @@ def _status(
         epochs=len(records),
         budget=recipe.budget.epochs,
         reason=reason,
+        stopped=stopped,
         crossings=crossing_rules.crossings(records, recipe.targets, hold=recipe.hold),
         best=crossing_rules.best(records),
         host=socket.gethostname(),

@@ -1,0 +1,117 @@
+"""One run, from its recipe to its folder: what is at hand is loaded, what was begun is continued, what is done stays.
+
+Whoever trains comes through here: a command, and every cell of a study, wherever it runs. The run folder is held
+meanwhile, so that two processes never train the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from fewepochs import recipe as recipes
+from fewepochs import runtime as runtimes
+from fewepochs import store
+from fewepochs.data import loader, sources
+from fewepochs.errors import CheckpointError, Problem, RecipeError
+from fewepochs.nets import kernels as compiled
+from fewepochs.stats import stopping
+from fewepochs.train import checkpoint, environment, loop, session
+from fewepochs.train.outcome import Outcome, is_as_named, is_done
+
+Kernels = Literal["fused", "torch"]
+
+
+class View(session.Watcher, Protocol):
+    """Who is told what happens, and what a user should know."""
+
+    def note(self, text: str) -> None:
+        """Something that a user should know."""
+
+
+def train(
+    path: Path, recipe: recipes.Recipe, *, runtime: runtimes.Runtime, view: View, stop: stopping.Stop = stopping.NEVER
+) -> Outcome:
+    """Train `recipe` in the run folder `path`, from where it stopped if it was begun there, to its end or by `stop`.
+
+    What `runtime` leaves open is taken from the environment that the run began in. Raises FewEpochsError's family.
+    """
+    with store.hold(path):
+        known = store.read(path) if store.is_run(path) else None
+        if known is not None and is_done(known, stop=stop):
+            _refuse_edited(known)
+            return Outcome(known, already_done=True)
+        runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
+        data, dataset, device, kernels = load(recipe, runtime=runtime, say=view.note)
+        training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
+        where = None if runtime.data is None else str(runtime.data.resolve())
+        folder = session.open_folder(
+            path, training, known=known, dataset=dataset, where=where, say=view.note, strict=runtime.strict
+        )
+        signal = session.train(
+            training, folder=folder, view=view, stop=stop, checkpoint_seconds=60.0 * runtime.checkpoint_minutes
+        )
+        return Outcome(store.read(path), signal=signal)
+
+
+def _refuse_edited(run: store.StoredRun) -> None:
+    """Raise CheckpointError if the recipe of a run that is done was changed; a run that goes on compares by itself."""
+    if is_as_named(run):
+        return
+    snapshot, _ = checkpoint.load_newest(run.path / store.CHECKPOINTS)
+    if snapshot is None:
+        return
+    trained = recipes.from_json(snapshot.facts.recipe, source="the checkpoint")
+    if differences := recipes.differences(trained, run.recipe):
+        raise CheckpointError(
+            f"{run.path}: this run was trained with another recipe than {store.RECIPE} now says:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + f"\nPut {store.RECIPE} back as it was, or train the changed recipe as a run of its own."
+        )
+
+
+def load(
+    recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[str], None]
+) -> tuple[loader.DeviceData, sources.DataSet, torch.device, Kernels]:
+    """Return the data on its device, the data set, the device and the kernels; CPU threads are set."""
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    device = _device(runtime.device)
+    if runtime.deterministic and device.type == "cuda":
+        environment.make_deterministic()
+    dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
+    data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
+    if recipe.batch_size > len(data.train):
+        problem = Problem(
+            "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
+        )
+        raise RecipeError(recipe.name, (problem,))
+    return data, dataset, device, _kernels(runtime.kernels, device.type)
+
+
+def _kernels(wanted: str, device: str) -> Kernels:
+    """Return the kernels to use; the compiled ones are for a CPU, and "fused" insists on them."""
+    if wanted == "torch" or (wanted == "auto" and device != "cpu"):
+        return "torch"
+    found = compiled.available()
+    if wanted == "fused" and (found != "fused" or device != "cpu"):
+        problem = Problem(
+            "--kernels", "cannot be compiled or used here (CPU, Linux, a C++ compiler)", "'fused'", "torch"
+        )
+        raise RecipeError("command line", (problem,))
+    return found
+
+
+def _device(name: str) -> torch.device:
+    """Return torch's device of that name; "auto" is CUDA where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(name.partition(":")[2] or 0) >= count:
+            problem = Problem("--device", f"this machine has {count} usable CUDA devices", repr(name), "cpu")
+            raise RecipeError("command line", (problem,))
+    return torch.device(name)
