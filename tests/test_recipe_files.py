@@ -34,11 +34,11 @@ def test_what_is_no_recipe_file_is_refused_in_words(tmp_path: Path) -> None:
     binary.write_bytes(bytes(range(256)))
     large.write_bytes(b"#" * (recipes.MAX_RECIPE_BYTES + 1))
     broken.write_text("name = \n")
-    assert load_problem(binary) == "(file): not a text file in UTF-8: not a recipe"
-    assert load_problem(large) == "(file): larger than 1 MiB: not a recipe"
-    assert load_problem("/dev/zero") == "(file): larger than 1 MiB: not a recipe"
+    assert load_problem(binary) == "(file): not a text file in UTF-8: not a recipe or study"
+    assert load_problem(large) == "(file): larger than 1 MiB: not a recipe or study"
+    assert load_problem("/dev/zero") == "(file): larger than 1 MiB: not a recipe or study"
     assert load_problem(broken).startswith("(file): not TOML: Invalid value (at line 1,")
-    assert load_problem(tmp_path).startswith("(file): a folder, not a recipe; `fewepochs resume`")
+    assert load_problem(tmp_path).startswith("(file): a folder, not a file; `fewepochs resume`")
     assert load_problem(empty).startswith("recipe: neither a shipped recipe nor a file (got ")
     assert load_problem("x" * 5000).startswith("(file): cannot be read: File name too long")
     assert load_problem("a\0b").startswith("(file): cannot be read: embedded null byte")

@@ -203,7 +203,7 @@ def load(source: str, *, overrides: Sequence[str] = (), seed: int | None = None)
 def parse(text: str, *, source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
     """Return the recipe in the TOML `text`; `source` is its name in messages. Raises RecipeError."""
     try:
-        table = _toml(text)
+        table = read_toml(text)
     except ValueError as error:
         raise RecipeError(source, (Problem("(file)", f"not TOML: {error}"),)) from None
     found = [problem for override in overrides if (problem := _lay_over(table, override)) is not None]
@@ -232,28 +232,31 @@ def shipped_text(name: str) -> str:
 
 
 def _read(source: str) -> str:
-    if source in shipped_names():
-        return shipped_text(source)
+    return shipped_text(source) if source in shipped_names() else read_file(source, missing=_unknown(source))
+
+
+def read_file(source: str, *, missing: RecipeError | None = None) -> str:
+    """Return the text of a recipe or study file. Raises RecipeError; `missing` instead of the usual one for no file."""
     try:
         with Path(source).open("rb") as file:  # a file, or a pipe: `train <(generate)`
             content = file.read(MAX_RECIPE_BYTES + 1)
         if len(content) > MAX_RECIPE_BYTES:
-            raise RecipeError(source, (Problem("(file)", "larger than 1 MiB: not a recipe"),))
+            raise RecipeError(source, (Problem("(file)", "larger than 1 MiB: not a recipe or study"),))
         # Editors on Windows put a byte order mark before, and end lines with two characters.
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
-        raise _unknown(source) from None
+        raise missing or RecipeError(source, (Problem("(file)", "no such file"),)) from None
     except IsADirectoryError:
-        hint = "a folder, not a recipe; `fewepochs resume` goes on with a run folder"
+        hint = "a folder, not a file; `fewepochs resume` goes on with a run folder"
         raise RecipeError(source, (Problem("(file)", hint),)) from None
     except UnicodeDecodeError:
-        raise RecipeError(source, (Problem("(file)", "not a text file in UTF-8: not a recipe"),)) from None
+        raise RecipeError(source, (Problem("(file)", "not a text file in UTF-8: not a recipe or study"),)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RecipeError(source, (Problem("(file)", f"cannot be read: {reason}"),)) from None
 
 
-def _toml(text: str) -> dict[str, Any]:
+def read_toml(text: str) -> dict[str, Any]:
     """Return the table in `text`; raises ValueError with the reason where it is none that a recipe could be."""
     if _TOO_DEEP.search(text):
         raise ValueError("nested too deeply")
@@ -301,7 +304,7 @@ def _lay_over(table: dict[str, Any], override: str) -> Problem | None:
 def _value(text: str) -> Any:
     """Read a TOML value; what is none is a plain word, as shells hand it over."""
     try:
-        parsed = _toml(f"value = {text}")
+        parsed = read_toml(f"value = {text}")
     except ValueError:
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text

@@ -272,6 +272,23 @@ def _lock(path: Path) -> int:
     raise StorageError(f"{lock}: cannot be held: it changes under every attempt")
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process, here or on another host, holds the run folder `path` for writing."""
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def now() -> str:
     """Return the time for a status's heartbeat: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

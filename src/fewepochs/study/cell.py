@@ -1,0 +1,71 @@
+"""One cell, trained by a process that does nothing else: what it is told, and how it ends.
+
+A job is a line of JSON. An ending is an exit code, as the command line has them, and the message that goes with it. A
+run that diverged or was stopped by its rule has ended well: its folder says how.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from fewepochs import recipe as recipes
+from fewepochs import runtime as runtimes
+from fewepochs.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, FewEpochsError
+from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.stats import stopping
+
+CRASHED = 1
+"""The exit code of an error that nobody expected; its traceback is in the log."""
+
+
+class Job(BaseModel):
+    """A cell's recipe, the folder of its run, what is said of the machine, and the rule that may end it early."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: recipes.Recipe
+    path: Path
+    runtime: runtimes.Runtime
+    stop: stopping.Stop = stopping.NEVER
+
+
+class Ending(BaseModel):
+    """How a cell's process ended: `exit_code` negative where a signal killed it; `message` empty if all is well."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exit_code: int
+    message: str = ""
+
+
+class Quiet:
+    """A view that shows nothing but what a user should know; that goes to the log."""
+
+    def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Any) -> None:
+        """A run begins."""
+
+    def epoch(self, record: EpochRecord, cost: CostRecord) -> None:
+        """An epoch has ended."""
+
+    def note(self, text: str) -> None:
+        """Write it down."""
+        print(text, file=sys.stderr, flush=True)
+
+
+def train(job: Job) -> Ending:
+    """Train a cell in this process, from where it stopped."""
+    from fewepochs.train import running  # torch: not for those who only plan
+
+    try:
+        ended = running.train(job.path, job.recipe, runtime=job.runtime, view=Quiet(), stop=job.stop)
+    except FewEpochsError as error:
+        return Ending(exit_code=error.exit_code, message=str(error))
+    if ended.signal is not None:
+        code = INTERRUPTED_EXIT_CODE if ended.signal == 2 else TERMINATED_EXIT_CODE
+        return Ending(exit_code=code, message="stopped by a signal")
+    return Ending(exit_code=0)
