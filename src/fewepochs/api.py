@@ -22,7 +22,8 @@ from fewepochs.train import outcome
 
 if TYPE_CHECKING:
     from fewepochs.probes import sweeps
-    from fewepochs.report import console, sweep_console
+    from fewepochs.report import console, study_console, sweep_console
+    from fewepochs.study import conduct, plan
 
 DEMO_RECIPES = ("digits-step", "digits-linear")
 DEMO_SEEDS = (0, 1)
@@ -196,6 +197,50 @@ def lr_range_picture(numbers: Mapping[str, Any], *, to: Path) -> Path:
 
     sweep_figure.write(to, numbers)
     return to
+
+
+# --- studies ----------------------------------------------------------------------------------------------------------
+
+
+def plan_study(file: Path, *, out: Path) -> plan.Plan:
+    """Return where the study in `file` stands: cells done, missing, failed, and what the rest will cost."""
+    from fewepochs.study import grid, plan
+
+    return plan.make(grid.load(file), out=out)
+
+
+def run_study(
+    file: Path,
+    *,
+    out: Path,
+    runtime: Runtime | None = None,
+    jobs: int | None = None,
+    only: Sequence[int] | None = None,
+    retries: int = 2,
+    stall_minutes: float = 60.0,
+    view: study_console.View | None = None,
+) -> conduct.Conducted:
+    """Train what is missing of the study in `file`, `jobs` cells at a time (None: as many as there are cores).
+
+    `only` are the numbers of some of its cells, from 0. Whatever happens, the same call goes on with what is left.
+    Raises FewEpochsError's family.
+    """
+    from fewepochs.report import study_console
+    from fewepochs.study import conduct, grid
+
+    runtime, study = runtime or Runtime(), grid.load(file)
+    runtimes.check(runtime)
+    for arm in study.arms.values():
+        permission.require_allowed(arm.optimizer, allow_code=runtime.allow_code)
+    how = conduct.How(runtime=runtime, jobs=jobs, retries=retries, stall_minutes=stall_minutes)
+    return conduct.conduct(study, out=out, how=how, only=only, view=view or study_console.View())
+
+
+def answer_study(planned: plan.Plan) -> dict[str, Any]:
+    """Return the answer of a study by its own rules, as JSON-able data; cells that are not done are censored."""
+    from fewepochs.report import study_answer
+
+    return study_answer.build(planned)
 
 
 # --- after a run --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
     ├── DivergedError              4   a loss or gradient that is no longer finite
     ├── StorageError               5   a run folder that cannot be read or written
     ├── CheckpointError            6   a checkpoint that is damaged or belongs to something else
+    ├── StudyError                 7   cells of a study that could not be trained; the others were
     └── TargetMissedError          10  --require-target was asked for and the target was not reached
 
 A message says what happened, where, and what to do about it. The command line prints the message alone;
@@ -88,6 +89,12 @@ class CheckpointError(FewEpochsError):
     """A checkpoint that is damaged, of another format, or of another recipe."""
 
     exit_code = 6
+
+
+class StudyError(FewEpochsError):
+    """Cells of a study could not be trained; those that could are done."""
+
+    exit_code = 7
 
 
 class TargetMissedError(FewEpochsError):

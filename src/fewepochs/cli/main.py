@@ -1,7 +1,7 @@
 """The command line as a whole: its commands, its exit codes, its last words.
 
 Data goes to stdout, messages to stderr. Exit codes: 0 done; 2 usage or recipe; 3 data; 4 diverged; 5 storage; 6
-checkpoint; 10 target missed (with --require-target); 130 and 143 interrupted.
+checkpoint; 7 cells of a study failed; 10 target missed (with --require-target); 130 and 143 interrupted.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 from fewepochs import errors
-from fewepochs.cli import comparing, looking, output, planning, probing, training
+from fewepochs.cli import comparing, looking, output, planning, probing, studying, training
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
-10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
+7 cells of a study failed, 10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
 
 app = typer.Typer(
     help="How many epochs - and seconds, and joules - does a training recipe need to reach a target accuracy?",
@@ -32,6 +32,7 @@ for command in (training.train, training.resume, training.demo, looking.report, 
 app.command()(planning.schedule)
 app.command()(planning.decay)
 app.command()(probing.lr_range)
+app.add_typer(studying.study_app, name="study")
 app.add_typer(looking.recipes_app, name="recipes")
 app.add_typer(looking.data_app, name="data")
 

@@ -69,12 +69,17 @@ def seeds(seed: int | None, several: str | None) -> list[int | None]:
         return [seed]
     if seed is not None:
         raise usage("--seeds", "cannot stand beside --seed", several, "one of the two")
-    span = re.fullmatch(r"(\d+)\.\.(\d+)", several)
+    return list(numbers("--seeds", several))
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """Return the whole numbers that `text` names: 0..9, or 0,3,5; each once."""
+    span = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", text)
     if span is not None and int(span[1]) <= int(span[2]) < int(span[1]) + 10_000:
         return list(range(int(span[1]), int(span[2]) + 1))
-    if re.fullmatch(r"\d+(,\d+)*", several):
-        return list(dict.fromkeys(int(one) for one in several.split(",")))
-    raise usage("--seeds", "not a set of seeds", several, "0..9, or 0,3,5")
+    if re.fullmatch(r"\d{1,18}(,\d{1,18})*", text):
+        return list(dict.fromkeys(int(one) for one in text.split(",")))
+    raise usage(option, "not a set of whole numbers", text, "0..9, or 0,3,5")
 
 
 def targets(given: Sequence[float] | None) -> tuple[float, ...]:

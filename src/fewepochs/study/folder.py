@@ -13,12 +13,13 @@ that are added after a look at the results are one more look.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, Strict, ValidationError
 
@@ -52,7 +53,7 @@ class Book(Record):
 
     def looks(self) -> int:
         """Return how often the results were looked at: as planned, or more often if seeds came after results."""
-        steps = zip(self.history, self.history[1:], strict=False)
+        steps = itertools.pairwise(self.history)
         later = sum(after.done > 0 and not set(after.seeds) <= set(before.seeds) for before, after in steps)
         return max(self.rules.looks, 1 + later)
 
@@ -156,15 +157,10 @@ def note_failure(path: Path, run_name: str, why: Failure | None) -> None:
     store.write_whole(file, (why.model_dump_json(indent=2) + "\n").encode())
 
 
-def log(path: Path, run_name: str) -> Path:
-    """Return where the words of a cell's process go; the folder is made. Raises StorageError."""
+def logs(path: Path) -> Path:
+    """Return the folder for what the cells' processes have to say; it is made. Raises StorageError."""
     try:
         (path / LOGS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path / LOGS}: cannot be made: {error.strerror or error}") from None
-    return path / LOGS / f"{run_name}.log"
-
-
-def as_json(book: Book) -> dict[str, Any]:
-    """Return `book` as JSON-able data."""
-    return book.model_dump(mode="json")
+    return path / LOGS

@@ -34,6 +34,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def gpus() -> tuple[str, ...]:
+    """Return the GPUs that this process may use, by index or UUID; none where there is no driver."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(name.strip() for name in visible.split(",") if name.strip())
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return tuple(map(str, range(pynvml.nvmlDeviceGetCount())))
+    except pynvml.NVMLError:
+        return ()
+
+
 @dataclass
 class _Child:
     """A cell's process; `pulse` is the newest sign of life in its folder, seen at the time `seen`."""

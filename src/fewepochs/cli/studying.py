@@ -1,0 +1,144 @@
+"""Commands about studies: study plan, study run, study answer."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fewepochs import api, errors
+from fewepochs.cli import options, output
+
+if TYPE_CHECKING:
+    from fewepochs.study import plan as plans
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML); see docs/studies.md.")]
+
+study_app = typer.Typer(
+    help="Many runs, one question: plan a study, carry it out, read its answer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@study_app.command()
+def plan(file: FileArgument, out: options.OutOption = Path("runs"), as_json: options.JsonOption = False) -> None:
+    """Show the cells of a study: done, missing, failed, and what the rest will cost."""
+    from fewepochs.report import study_console, study_numbers
+    from fewepochs.study import local
+
+    planned = api.plan_study(file, out=out)
+    if as_json:
+        output.print_json(study_numbers.build(planned))
+        return
+    for line in study_console.plan_lines(planned, jobs=local.cores()):
+        output.out(line)
+
+
+@study_app.command()
+def run(
+    file: FileArgument,
+    out: options.OutOption = Path("runs"),
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time; default: one a core.")] = None,
+    cells: Annotated[
+        str | None, typer.Option("--cells", help="Some cells only, by number from 0: 3, 0..4 or 0,7.")
+    ] = None,
+    retries: Annotated[int, typer.Option("--retries", min=0, help="Begin a crashed cell so often again.")] = 2,
+    stall_minutes: Annotated[
+        float, typer.Option("--stall-minutes", help="End a cell that shows no sign of life for so long.")
+    ] = 60.0,
+    data: options.DataOption = None,
+    download: options.DownloadOption = False,
+    device: options.DeviceOption = "auto",
+    threads: options.ThreadsOption = None,
+    kernels: options.KernelsOption = "auto",
+    allow_code: options.AllowCodeOption = None,
+    deterministic: options.DeterministicOption = False,
+    checkpoint_minutes: options.CheckpointOption = 10.0,
+    strict: options.StrictOption = False,
+    progress: options.ProgressOption = "auto",
+    quiet: options.QuietOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Train what is missing of a study, then print its answer; the same command goes on after anything."""
+    from fewepochs.report import study_console
+
+    options.check_progress(progress)
+    if not stall_minutes > 0:
+        raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
+    runtime = api.Runtime(
+        device=device,
+        kernels=kernels,
+        threads=threads,
+        data=data,
+        download=download,
+        allow_code=tuple(allow_code or ()),
+        deterministic=deterministic,
+        checkpoint_minutes=checkpoint_minutes,
+        strict=strict,
+    )
+    with study_console.view("off" if quiet else progress) as view:  # type: ignore[arg-type]
+        done = api.run_study(
+            file,
+            out=out,
+            runtime=runtime,
+            jobs=jobs,
+            only=None if cells is None else options.numbers("--cells", cells),
+            retries=retries,
+            stall_minutes=stall_minutes,
+            view=view,
+        )
+    if done.signal is not None:
+        output.say("interrupted; the same command goes on")
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if done.signal == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    if any(run.epochs for run in done.plan.runs()):
+        _print(done.plan, as_json=as_json)
+    if done.plan.count("failed"):
+        raise errors.StudyError(_failed(done.plan))
+
+
+@study_app.command()
+def answer(
+    file: FileArgument,
+    out: options.OutOption = Path("runs"),
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="Also draw it: a .svg, .png, .pdf or .html file to write.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Say what a study found, by the rules fixed before it began; cells that are not done are censored."""
+    if to is not None:
+        from fewepochs.report import picture
+
+        picture.check(to)
+    found = _print(api.plan_study(file, out=out), as_json=as_json)
+    if to is not None:
+        output.say(f"picture: {api.comparison_picture(found, to=to)}")
+
+
+def _print(planned: plans.Plan, *, as_json: bool) -> dict[str, Any]:
+    found = api.answer_study(planned)
+    if as_json:
+        output.print_json(found)
+        return found
+    from fewepochs.report import comparison_console
+
+    if planned.study.question:
+        output.out(planned.study.question)
+        output.out("")
+    for line in comparison_console.lines(found):
+        output.out(line)
+    return found
+
+
+def _failed(planned: plans.Plan) -> str:
+    failed = [one for one in planned.standings if one.state == "failed"]
+    names = ", ".join(one.cell.run_name for one in failed[:4]) + (", ..." if len(failed) > 4 else "")
+    first = failed[0].why.reason if failed[0].why is not None else "no reason given"
+    return (
+        f"{planned.study.name}: {len(failed)} of {len(planned.standings)} cells failed ({names}).\n"
+        f"The first: {first}\nTheir words are in {planned.path / 'logs'}; the same command tries them again."
+    )

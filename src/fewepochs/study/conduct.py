@@ -1,0 +1,102 @@
+"""A study carried out from beginning to end: its rules written down, its missing cells trained, its signals heeded."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from fewepochs import runtime as runtimes
+from fewepochs.errors import Problem, RecipeError
+from fewepochs.study import execute, folder, grid, local, plan
+from fewepochs.train import interrupt
+
+
+@dataclass(frozen=True)
+class How:
+    """How cells are trained: `jobs` at a time (None: one a core, one a GPU), begun again up to `retries` times.
+
+    A process without a sign of life for `stall_minutes` is ended.
+    """
+
+    runtime: runtimes.Runtime
+    jobs: int | None = None
+    retries: int = 2
+    stall_minutes: float = 60.0
+
+
+@dataclass(frozen=True)
+class Conducted:
+    """The study as it stands now, and the signal that stopped it, if one did."""
+
+    plan: plan.Plan
+    signal: signal.Signals | None
+
+
+class View(Protocol):
+    """Who is told what happens."""
+
+    def begin(self, planned: plan.Plan, *, jobs: int) -> None:
+        """An execution begins with the study as it stands."""
+
+    def event(self, kind: str, cell: grid.Cell, text: str) -> None:
+        """A cell began, is done, begins again, failed or was left."""
+
+    def look(self) -> None:
+        """Time for a look at the cells."""
+
+
+def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequence[int] | None = None) -> Conducted:
+    """Train what is missing of `study` in its folder under `out`. Raises FewEpochsError's family.
+
+    Threads a cell are settled when a study begins, and stay: they decide how sums are rounded.
+    """
+    planned = plan.make(study, out=out)
+    chosen = [study.cells[k] for k in numbers(study, only)]
+    gpus = gpus_for(how.runtime.device)
+    jobs = how.jobs or min(len(gpus) or local.cores(), len(study.cells))
+    threads = how.runtime.threads or (None if gpus else max(1, local.cores() // jobs))
+    book = folder.begin(planned.path, study, threads=threads, done=planned.count("done"))
+    threads = how.runtime.threads or book.threads
+    place = local.Local(
+        slots=jobs,
+        logs=folder.logs(planned.path),
+        stall_seconds=60 * how.stall_minutes,
+        gpus=gpus,
+    )
+    execution = execute.Execution(
+        study,
+        path=planned.path,
+        place=place,
+        # A process that sees one GPU calls it cuda:0.
+        runtime=replace(how.runtime, threads=threads, device=how.runtime.device.partition(":")[0]),
+        retries=how.retries,
+        wish=execute.Wish(),
+    )
+    view.begin(planned, jobs=jobs)
+    with interrupt.catching(execution.wish) as caught:
+        for event in execution.run(chosen):
+            if event.cell is None:
+                view.look()
+            else:
+                view.event(event.kind, event.cell, event.text)
+    return Conducted(plan.make(study, out=out), caught.signal)
+
+
+def numbers(study: grid.Study, only: Sequence[int] | None) -> Sequence[int]:
+    """Return the numbers of the cells to train. Raises RecipeError for one that the study does not have."""
+    if only is None:
+        return range(len(study.cells))
+    for number in only:
+        if number >= len(study.cells):
+            problem = Problem("--cells", "no such cell", str(number), f"0 to {len(study.cells) - 1}")
+            raise RecipeError("command line", (problem,))
+    return only
+
+
+def gpus_for(device: str) -> tuple[str, ...]:
+    """Return the GPUs that `device` means: none for "cpu", one for "cuda:1", all there are for "cuda" and "auto"."""
+    kind, _, index = device.partition(":")
+    return () if kind == "cpu" else (index,) if index else local.gpus()
