@@ -59,6 +59,7 @@ MODULES = (
     "decay",
     "store",
     "stats",
+    "claims",
     "report",
     "data.sources",
 )
@@ -79,6 +80,7 @@ SUBCOMMANDS = (
     "lr-range",
     "schedule",
     "decay",
+    "replicate",
 )
 
 
@@ -113,6 +115,8 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("schedule", shipped): 0,
         ("schedule", shipped, "--to", "pages/schedule.svg"): 0,
         ("decay", shipped): 0,
+        ("replicate",): 0,
+        ("replicate", "part1-bs64", "runs/one"): 0,
     }
     found = _python(COMMANDS, list(expected), folder=tmp_path)
     assert found == [[code, []] for code in expected.values()]

@@ -274,6 +274,21 @@ def compare(
     return comparison.build(runs, targets=targets, rule=rule, by=by, horizon=horizon, looks=looks, width=width)
 
 
+def claims() -> list[dict[str, Any]]:
+    """Return every published claim, how it is known, and what its test would cost, as JSON-able data."""
+    from fewepochs.report import replication
+
+    return replication.listing()
+
+
+def replicate(claim: str, runs: Sequence[store.StoredRun]) -> dict[str, Any]:
+    """Return what `runs` say about the published `claim`, item by item, as JSON-able data."""
+    from fewepochs.claims import catalogue
+    from fewepochs.report import replication
+
+    return replication.build(catalogue.find(claim), runs)
+
+
 def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:
     """Draw what `compare` returned into the file `to`: SVG, PNG, PDF or HTML; return its path."""
     from fewepochs.report import comparison_figure

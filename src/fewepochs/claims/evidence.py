@@ -1,0 +1,102 @@
+"""What one run says about one quantity: a number, bounds, or nothing and why.
+
+A run that ended before its budget leaves open what its other epochs would have brought: its best accuracy is at least
+what was seen, its crossing comes after its last epoch if at all. Nothing is assumed about where between the bounds it
+lies. A run that diverged has had its best; it does not reach a target by the end of its budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from fewepochs import store
+from fewepochs.claims import catalogue
+from fewepochs.stats import ranges
+from fewepochs.stats import target as crossing_rules
+
+NO_EPOCH = "no epoch done"
+NO_LOAD = "a run does not record how busy its device was"
+
+
+def bounds(run: store.StoredRun, quantity: catalogue.Quantity, *, target: float | None = None) -> ranges.Bounds | str:
+    """Return what `run` says of `quantity`, or the reason why it says nothing."""
+    match quantity:
+        case "epochs":
+            assert target is not None, "epochs to what"
+            return epochs_to(run, target)
+        case "best-val-acc":
+            return _best_val_acc(run)
+        case "best-epoch":
+            return _best_epoch(run)
+        case "train-acc":
+            assert target is not None, "the accuracy at what"
+            return _train_acc(run, target)
+        case "seconds-per-epoch":
+            return _seconds_per_epoch(run)
+        case "watts":
+            return watts(run)
+        case "load":
+            return NO_LOAD
+
+
+def epochs_to(run: store.StoredRun, target: float) -> ranges.Bounds:
+    """Return after how many epochs `run` first reached `target`, or that it takes more than it had."""
+    crossing = crossing_rules.crossing(run.epochs, target)
+    if crossing.epoch is not None:
+        return ranges.exactly(crossing.epoch)
+    done = run.recipe.budget.epochs if run.status.state == "diverged" else len(run.epochs)
+    return ranges.Bounds(done + 1, None)
+
+
+def is_over(run: store.StoredRun) -> bool:
+    """Return whether nothing more can come of `run`: its budget is spent, or it diverged."""
+    return run.status.state == "diverged" or len(run.epochs) >= run.recipe.budget.epochs
+
+
+def _best_val_acc(run: store.StoredRun) -> ranges.Bounds | str:
+    best = crossing_rules.best(run.epochs)
+    if best is None:
+        return NO_EPOCH
+    return ranges.Bounds(best.val_acc, best.val_acc if is_over(run) else 1.0)
+
+
+def _best_epoch(run: store.StoredRun) -> ranges.Bounds | str:
+    best = crossing_rules.best(run.epochs)
+    if best is None:
+        return NO_EPOCH
+    return ranges.Bounds(best.epoch, best.epoch if is_over(run) else run.recipe.budget.epochs)
+
+
+def _train_acc(run: store.StoredRun, target: float) -> ranges.Bounds | str:
+    crossing = crossing_rules.crossing(run.epochs, target)
+    found = [record.acc for record in run.epochs if record.epoch == crossing.epoch]
+    return ranges.exactly(found[0]) if found else f"{target:g} not reached"
+
+
+def _seconds_per_epoch(run: store.StoredRun) -> ranges.Bounds | str:
+    spent = [cost.train_seconds + cost.evaluation_seconds for cost in run.costs]
+    return ranges.exactly(median(spent)) if spent else "no cost recorded"
+
+
+def watts(run: store.StoredRun) -> ranges.Bounds | str:
+    """Return joules over seconds of training, over the epochs that have both."""
+    known = [(cost.joules, cost.train_seconds) for cost in run.costs if cost.joules is not None]
+    joules, seconds = sum(joules for joules, _ in known), sum(seconds for _, seconds in known)
+    if seconds > 0:
+        return ranges.exactly(joules / seconds)
+    reasons = [cost.joules_reason for cost in run.costs if cost.joules_reason is not None]
+    return reasons[0] if reasons else "no joules recorded"
+
+
+def device(run: store.StoredRun) -> str:
+    """Return the name of the device that `run` was trained on, as its environment has it."""
+    gpu = run.environment.get("gpu")
+    if isinstance(gpu, dict):
+        return str(gpu.get("name") or "a GPU without a name")
+    return str(run.environment.get("cpu") or "an unknown device")
+
+
+def pinned(runs: Sequence[store.StoredRun], target: float) -> int:
+    """Return how many of `runs` reached `target` within two epochs after a drop of the learning rate."""
+    return sum(crossing_rules.crossing(run.epochs, target).pinned for run in runs)

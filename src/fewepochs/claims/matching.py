@@ -1,0 +1,59 @@
+"""Which runs belong to an experiment: those whose recipe is its recipe, seeds apart.
+
+A run that differs in a few fields is near: it is not used, and it is said in what it differs. All others are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fewepochs import recipe as recipes
+from fewepochs import store
+
+NEAR = 4
+"""A run that differs in at most so many fields is near enough to be named."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """A run that is not of the experiment, and in what it differs, a line a field."""
+
+    run: store.StoredRun
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Runs sorted by an experiment: `runs` are of it, by rising seeds and each seed once; `copies` stand twice."""
+
+    runs: tuple[store.StoredRun, ...]
+    copies: tuple[store.StoredRun, ...]
+    near: tuple[Near, ...]
+    others: int
+
+
+def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
+    """Return `runs` sorted by whether they are of the experiment `wanted`, whatever its seeds."""
+    own: dict[tuple[int, ...], store.StoredRun] = {}
+    copies, near, others = [], [], 0
+    for run in runs:
+        told = apart(wanted, run.recipe)
+        if told and len(told) > NEAR:
+            others += 1
+        elif told:
+            near.append(Near(run, told))
+        elif own.setdefault(seeds(run.recipe), run) is not run:
+            copies.append(run)
+    in_order = tuple(run for _, run in sorted(own.items(), key=lambda pair: pair[0]))
+    return Matched(in_order, tuple(copies), tuple(near), others)
+
+
+def apart(wanted: recipes.Recipe, other: recipes.Recipe) -> tuple[str, ...]:
+    """Return in what `other` differs from `wanted`, seeds and labels aside."""
+    return tuple(line for line in recipes.differences(wanted, other) if not line.startswith("seeds."))
+
+
+def seeds(recipe: recipes.Recipe) -> tuple[int, ...]:
+    """Return the seeds of a recipe's streams: runs of one experiment with the same ones are one observation."""
+    return tuple(recipe.stream_seed(stream) for stream in recipes.STREAMS)

@@ -1,0 +1,65 @@
+"""Settled noise and the trend over arms: against enumeration, and what must not change them."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claim_runs import DROP, claim_run, experiment
+from fewepochs.stats import noise
+
+ONE = experiment("part1-bs64")
+ARMS = st.lists(st.lists(st.integers(0, 5).map(float), min_size=1, max_size=3), min_size=2, max_size=3)
+
+
+def test_the_first_phase_ends_where_the_rate_changes() -> None:
+    epochs = claim_run(ONE, {}).epochs
+    assert len(noise.first_phase(epochs)) == DROP
+    assert noise.first_phase(epochs[:30]) == epochs[:30]
+    assert noise.settled(epochs[:19]) == 0.0
+    assert noise.settled(epochs[:18]) is None
+    assert noise.settled(()) is None
+
+
+def test_noise_is_as_large_as_its_swings_and_a_slope_or_one_spike_is_none() -> None:
+    small, large = (claim_run(ONE, {}, wiggle=wiggle).epochs for wiggle in (0.01, 0.03))
+    one, three = noise.settled(small), noise.settled(large)
+    assert one is not None
+    assert three == pytest.approx(3 * one)
+    spiked = [e.model_copy(update={"val_loss": 900.0}) if e.epoch == 60 else e for e in small]
+    assert noise.settled(spiked) == pytest.approx(one, rel=0.5)
+    sloping = [e.model_copy(update={"val_loss": 100.0 - e.epoch}) for e in small]
+    assert noise.settled(sloping) == pytest.approx(0.0, abs=1e-12)
+
+
+def slow_j(arms: list[list[float]]) -> Fraction:
+    pairs = [(x, y) for a, b in itertools.combinations(arms, 2) for x in a for y in b]
+    return sum((Fraction((y > x) * 2 + (y == x), 2) for x, y in pairs), Fraction(0))
+
+
+@given(ARMS)
+def test_the_trend_is_the_share_of_all_ways_to_hand_out_the_labels(arms: list[list[float]]) -> None:
+    values = [value for arm in arms for value in arm]
+    if len(values) > 6:
+        values, arms = values[:6], [values[:2], values[2:4], values[4:6]]
+    sizes = [0, *itertools.accumulate(map(len, arms))]
+    ways = [
+        slow_j([list(order[a:b]) for a, b in itertools.pairwise(sizes)]) for order in itertools.permutations(values)
+    ]
+    share = sum(way >= slow_j(arms) for way in ways) / len(ways)
+    found = noise.trend(arms)
+    assert found.j == slow_j(arms)
+    assert found.p_growing == pytest.approx(share, abs=0.03)  # of 9,999 draws: five standard errors
+    assert found == noise.trend(arms)
+
+
+def test_the_trend_knows_growth_from_fall() -> None:
+    arms = [[1.0, 2.0, 1.5], [3.0, 2.5, 4.0], [5.0, 6.0, 4.5]]
+    assert noise.trend(arms).p_growing < 0.01 < 0.99 < noise.trend(arms).p_falling
+    assert noise.trend(arms[::-1]).p_falling < 0.01
+    alike = noise.trend([[1.0, 1.0], [1.0, 1.0]])
+    assert (alike.p_growing, alike.p_falling) == (1.0, 1.0)
