@@ -60,6 +60,7 @@ MODULES = (
     "store",
     "stats",
     "claims",
+    "ingredients",
     "report",
     "data.sources",
 )
@@ -81,6 +82,7 @@ SUBCOMMANDS = (
     "schedule",
     "decay",
     "replicate",
+    "table",
 )
 
 
@@ -116,6 +118,8 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("schedule", shipped, "--to", "pages/schedule.svg"): 0,
         ("decay", shipped): 0,
         ("replicate",): 0,
+        ("table", "transitions", "runs/one"): 0,
+        ("table", "attribution", "--base", shipped, "--full", "digits-linear", "--plan"): 0,
         ("replicate", "part1-bs64", "runs/one"): 0,
     }
     found = _python(COMMANDS, list(expected), folder=tmp_path)

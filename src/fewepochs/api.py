@@ -22,7 +22,7 @@ from fewepochs.train import outcome
 
 if TYPE_CHECKING:
     from fewepochs.probes import sweeps
-    from fewepochs.report import console, study_console, sweep_console
+    from fewepochs.report import console, study_console, sweep_console, table_text
     from fewepochs.study import conduct, plan
 
 DEMO_RECIPES = ("digits-step", "digits-linear")
@@ -287,6 +287,46 @@ def replicate(claim: str, runs: Sequence[store.StoredRun]) -> dict[str, Any]:
     from fewepochs.report import replication
 
     return replication.build(catalogue.find(claim), runs)
+
+
+def table(
+    kind: Literal["transitions", "best", "cost"],
+    runs: Sequence[store.StoredRun],
+    *,
+    by: str = "batch_size",
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+) -> table_text.Page:
+    """Return a table of `runs` by the recipe's field `by`: epochs to targets, best accuracy, or cost."""
+    from fewepochs.report import tables
+
+    return tables.build(kind, runs, by=by, targets=targets, rule=rule)
+
+
+def attribution(
+    base: str,
+    full: str,
+    runs: Sequence[store.StoredRun],
+    *,
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+) -> table_text.Page:
+    """Return what each ingredient of the recipe `full` saves beside the recipe `base`, put in and left out."""
+    from fewepochs.report import attribution
+
+    return attribution.build(attribution.ask(base, full), runs, targets=targets, rule=rule)
+
+
+def attribution_plan(
+    base: str, full: str, runs: Sequence[store.StoredRun] = (), *, to: Path | None = None
+) -> table_text.Page:
+    """Return which recipes an attribution needs, and write them with a study file into the folder `to` if given."""
+    from fewepochs.report import attribution
+
+    asked = attribution.ask(base, full)
+    if to is not None:
+        attribution.write(asked, to)
+    return attribution.plan(asked, runs)
 
 
 def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fewepochs import api
-from fewepochs.cli import options, output
+from fewepochs.cli import options, output, tables
 
 
 def compare(
@@ -29,12 +29,14 @@ def compare(
     to: Annotated[
         Path | None, typer.Option("--to", "-o", help="Draw how many runs got there when: .svg, .png, .pdf or .html.")
     ] = None,
+    as_csv: tables.CsvOption = False,
+    as_markdown: tables.MarkdownOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Which recipe needs less to a target: medians, means, ratios with intervals, tests. Runs differ in their seeds."""
-    targets = options.targets(target)
-    _check("--rule", rule, allowed=("first", "held"))
-    _check("--by", by, allowed=("epochs", "seconds", "joules"))
+    targets, form = options.targets(target), tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
+    options.check_choice("--rule", rule, allowed=("first", "held"))
+    options.check_choice("--by", by, allowed=("epochs", "seconds", "joules"))
     for option, value in (("--horizon", horizon), ("--width", width)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise options.usage(option, "not a size", str(value), "a number above 0")
@@ -42,24 +44,22 @@ def compare(
         _check_picture(to)
     asked: dict[str, Any] = {"rule": rule, "by": by, "horizon": horizon, "looks": looks, "width": width}
     found = api.compare(api.load_runs(runs), targets=targets, **asked)
-    _print(found, as_json=as_json)
+    _print(found, form=form)
     if to is not None:
         output.say(f"picture: {api.comparison_picture(found, to=to)}")
 
 
-def _print(found: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
+def _print(found: dict[str, Any], *, form: tables.Form) -> None:
+    if form == "json":
         output.print_json(found)
         return
     from fewepochs.report import comparison_console
 
+    if form != "text":
+        tables.print_page(comparison_console.page(found), form=form)
+        return
     for line in comparison_console.lines(found):
         output.out(line)
-
-
-def _check(option: str, value: str, *, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise options.usage(option, "not a known choice", value, ", ".join(allowed))
 
 
 def _check_picture(to: Path) -> None:

@@ -88,6 +88,11 @@ def targets(given: Sequence[float] | None) -> tuple[float, ...]:
     return tuple(given or ())
 
 
+def check_choice(option: str, value: str, *, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise usage(option, "not a known choice", value, ", ".join(allowed))
+
+
 def check_accuracies(given: Mapping[str, float | None]) -> None:
     for option, accuracy in given.items():
         if accuracy is not None and not 0 < accuracy <= 1:

@@ -42,9 +42,9 @@ def build(
     "held" asks for as many evaluations as the most demanding of the recipes does.
     """
     asked = summary.resolve_targets(runs, targets=targets)
-    groups, copies = _without_copies(labels.group(labels.label(runs)))
+    groups, copies = without_copies(labels.group(labels.label(runs)))
     found = compare.compare(
-        [_arm(group) for group in groups],
+        [arm(group) for group in groups],
         targets=asked,
         rule=rule,
         hold=max((run.stored.recipe.hold for group in groups for run in group.runs), default=1),
@@ -63,7 +63,8 @@ def build(
     }
 
 
-def _arm(group: labels.Group) -> arms.Arm:
+def arm(group: labels.Group) -> arms.Arm:
+    """Return a group's runs as the statistics take them."""
     return arms.Arm(group.label, tuple(_run(run) for run in group.runs))
 
 
@@ -84,7 +85,7 @@ def _seeds(recipe: recipes.Recipe) -> tuple[int, ...]:
     return tuple(recipe.stream_seed(stream) for stream in recipes.STREAMS)
 
 
-def _without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], list[str]]:
+def without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], list[str]]:
     """Return `groups` with each seed once, and a caveat for what was left out."""
     kept, caveats = [], []
     for group in groups:
@@ -197,7 +198,7 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
     """Return what a careful reader would object, the gravest first."""
     return [
         *differences(groups),
-        *_few(groups),
+        *few(groups),
         *_ended(groups, found),
         *_pinned(found),
         *_placed(groups, found),
@@ -223,7 +224,8 @@ def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
         )
 
 
-def _few(groups: Sequence[labels.Group]) -> Iterable[str]:
+def few(groups: Sequence[labels.Group]) -> Iterable[str]:
+    """Yield which recipes have too few runs, and what so few can say."""
     sizes = Counter(len(group.runs) for group in groups if len(group.runs) < FEW_RUNS)
     for n in sorted(sizes):
         named = [group.label for group in groups if len(group.runs) == n]
@@ -285,14 +287,14 @@ def _placed(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterab
     lost = sorted({name for row in found.rows for name in row.lost})
     if lost:
         yield f"{_runs(len(lost))} left out, because {'its' if len(lost) == 1 else 'their'} {found.by} are not known."
-    if found.by != "epochs":
-        machines = {
-            tuple(repr(run.stored.environment.get(field)) for field in MACHINE)
-            for group in groups
-            for run in group.runs
-        }
-        if len(machines) > 1:
-            yield f"The runs are of {len(machines)} machines or settings: {found.by} are compared across them."
+    if found.by != "epochs" and machines(groups) > 1:
+        yield f"The runs are of {machines(groups)} machines or settings: {found.by} are compared across them."
+
+
+def machines(groups: Sequence[labels.Group]) -> int:
+    """Return on how many machines, or settings of them, the runs were trained."""
+    runs = [run.stored.environment for group in groups for run in group.runs]
+    return len({tuple(repr(environment.get(field)) for field in MACHINE) for environment in runs})
 
 
 def _test_images(groups: Sequence[labels.Group]) -> Iterable[str]:

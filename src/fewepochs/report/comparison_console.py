@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fewepochs.report import comparison, console
+from fewepochs.report import comparison, console, labels, table_text
 from fewepochs.stats import estimates
 
 MOST_SENTENCES = 28
@@ -27,6 +27,22 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     told.extend(["", *(f"note: {caveat}" for caveat in found["caveats"])] if found["caveats"] else [])
     # Parts end with an empty line, whether or not another one follows.
     return [line for line, before in zip(told, ["", *told[:-1]], strict=True) if line or before]
+
+
+def page(found: Mapping[str, Any]) -> table_text.Page:
+    """Return the same tables for Markdown and CSV; CSV has the targets' rows alone, intervals included."""
+    tables = []
+    for target in found["targets"]:
+        head, *rows = _rows(found, target)
+        data = [labels.flat(_number_row(row)) for row in found["rows"] if row["target"] == target]
+        tables.append(table_text.Table(heading(found, target), head, tuple(rows), tuple(data)))
+    head, *rows = _accuracies(found)
+    tables.append(table_text.Table("best accuracy, mean over runs", head, tuple(rows), ()))
+    return table_text.Page("comparison", tuple(tables), (*found["sentences"], *found["caveats"]))
+
+
+def _number_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "curve"} | {"lost": len(row["lost"])}
 
 
 def heading(found: Mapping[str, Any], target: float) -> str:
