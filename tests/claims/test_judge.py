@@ -70,6 +70,8 @@ def test_runs_that_were_stopped_early_leave_open_what_they_did_not_see() -> None
     assert found["best val_acc"]["verdict"] == "not testable"
     assert found["best val_acc"]["ours"] == "? (0.9000 to 1.0000)"
     assert found["epochs to 0.92"]["ours"] == "? (61 or more)"
+    assert found["epochs to 0.92"]["reason"].endswith("; 5 runs short of the budget, taken at the worst")
+    assert found["epoch of the best val_acc"]["verdict"] == "not testable"
 
 
 def test_a_run_that_diverged_will_not_get_there() -> None:

@@ -107,6 +107,15 @@ def test_without_a_published_variation_only_many_runs_can_exclude_one_more(n: in
     assert inside.verdict == ("reproduced" if n > 10 else "not testable")
 
 
+def test_an_unfinished_run_may_widen_the_range_but_not_hold_the_claim_inside() -> None:
+    item, late = epochs_to(133, variation=None), runs(140, 141, 142, 143, 144)
+    unknown = ranges.Bounds(82, 200)
+    found = rules.typical(item, [*late, unknown])
+    assert (found.verdict, found.why) == ("not testable", "overlap")
+    assert rules.typical(item, [*late, *runs(120), unknown]).verdict == "reproduced"
+    assert rules.typical(item, [*late, ranges.Bounds(150, None)]).why == "beyond"
+
+
 @given(st.permutations(range(6)))
 def test_one_further_run_falls_within_the_range_as_often_as_said(order: list[int]) -> None:
     """Any of n + 1 exchangeable runs may be the further one: it is outside in two cases of n + 1."""

@@ -13,12 +13,20 @@ from fewepochs.stats import noise, ranges
 
 @dataclass(frozen=True)
 class Judged:
-    """An item, what the runs say of it, how many of the runs' crossings are pinned, and which runs were used."""
+    """An item, what the runs say of it, how many of the runs' crossings are pinned, and which runs were used.
+
+    `short` counts runs that stand, or ended, before their budget: what they did not see is taken at its worst.
+    """
 
     item: catalogue.Item
     finding: rules.Finding
     pinned: int
     used: tuple[store.StoredRun, ...]
+
+    @property
+    def short(self) -> int:
+        """Return how many of the runs are not over."""
+        return sum(not evidence.is_over(run) for run in self.used)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def typical(item: catalogue.Typical, runs: Sequence[ranges.Bounds]) -> Finding:
         return without("no-runs")
     found = ranges.median(runs, confidence=CONFIDENCE)
     if item.variation is None:
-        return _further(item.value, found)
+        return _further(item.value, found, runs)
     low, high = region(item)
     finding = Finding(
         verdict="not testable",
@@ -124,11 +124,14 @@ def region(item: catalogue.Typical) -> tuple[float | None, float | None]:
             return low, None
 
 
-def _further(value: float, found: ranges.Interval) -> Finding:
-    """Return whether `value` could be one run more, by the range of the runs alone."""
+def _further(value: float, found: ranges.Interval, runs: Sequence[ranges.Bounds]) -> Finding:
+    """Return whether `value` could be one run more, by the range of the runs alone.
+
+    Where runs are not known, it counts as inside only if it is so wherever they end up, and as outside likewise.
+    """
     finding = Finding(
         verdict="not testable",
-        why="few-runs" if found.n < FEWEST else "beyond",
+        why="few-runs" if found.n < FEWEST else "overlap",
         n=found.n,
         value=found.value,
         low=found.lowest,
@@ -139,11 +142,11 @@ def _further(value: float, found: ranges.Interval) -> Finding:
     )
     if found.n < FEWEST:
         return finding
-    if found.highest is None:
-        return finding.model_copy(update={"why": "overlap"})
-    if found.lowest <= value <= found.highest:
+    if any(run.low >= value for run in runs) and any(run.high is not None and run.high <= value for run in runs):
         return finding.model_copy(update={"verdict": "reproduced", "why": "inside"})
-    if found.n >= MANY:
+    if found.lowest > value or (found.highest is not None and found.highest < value):
+        if found.n < MANY:
+            return finding.model_copy(update={"why": "beyond"})
         return finding.model_copy(update={"verdict": "not reproduced", "why": "outside"})
     return finding
 

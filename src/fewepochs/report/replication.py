@@ -221,8 +221,11 @@ def reason(claim: catalogue.Claim, one: judge.Judged) -> str:
         case "beyond":
             chance = f"one further run in {(found.n + 1) / 2:.3g} would fall outside, too"
             return f"outside the range of {_runs(found.n)}, but {chance}; {rules.MANY} runs would tell"
-        case "inside" | "outside" | "overlap":
+        case "inside" | "outside":
             return _region_reason(one)
+        case "overlap":
+            short = f"; {_runs(one.short)} short of the budget, taken at the worst" if one.short else ""
+            return _region_reason(one) + short
         case unknown:
             assert_never(unknown)
 
@@ -237,12 +240,10 @@ def _region_reason(one: judge.Judged) -> str:
     if found.reason is not None:
         return found.reason
     holds = "" if found.coverage is None else f" ({found.coverage:.0%})"
-    relation = {"inside": "lies within", "outside": "lies outside", "overlap": "is not wholly on one side of"}[
-        found.why
-    ]
+    relation = {"inside": "lies within", "outside": "lies outside", "overlap": "overlaps"}[found.why]
     match item:
         case catalogue.Typical(variation=None):
-            within = "within" if found.why == "inside" else "not within"
+            within = {"inside": "within", "outside": "not within", "overlap": "not surely within"}[found.why]
             return f"{claimed(item)} is {within} the range of {_runs(found.n)}, which holds one further run{holds}"
         case catalogue.Typical():
             return f"the interval of the median{holds} of {_runs(found.n)} {relation} {_region(one)}"
