@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -230,6 +231,7 @@ class RichView(PlainView):
         self._clock = clock
         self._console = Console(stderr=True, highlight=False)
         self._standings: dict[str, plan.Standing] = {}
+        self._at_work: set[str] = set()
         self._began, self._epochs_before = clock(), 0
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
@@ -255,12 +257,13 @@ class RichView(PlainView):
     def event(self, kind: str, cell: grid.Cell, text: str) -> None:
         """Say it, and see how the cell stands."""
         super().event(kind, cell, text)
+        (self._at_work.add if kind == "began" else self._at_work.discard)(cell.run_name)
         self._see(cell)
         self.look()
 
     def look(self) -> None:
         """Look at the cells at work, and draw."""
-        for one in [one for one in self._standings.values() if one.state == "running"]:
+        for one in [one for one in self._standings.values() if one.cell.run_name in self._at_work]:
             self._see(one.cell)
         assert self._planned is not None, "begin comes first"
         now = plan.Plan(
@@ -275,7 +278,10 @@ class RichView(PlainView):
     def _see(self, cell: grid.Cell) -> None:
         assert self._planned is not None, "begin comes first"
         with suppress(errors.StorageError):  # a file that is just being replaced: at the next look
-            self._standings[cell.run_name] = plan.standing(self._planned.path, cell, study=self._planned.study)
+            seen = plan.standing(self._planned.path, cell, study=self._planned.study)
+            # Its process needs a moment before it holds the run folder.
+            busy = cell.run_name in self._at_work and seen.state != "done"
+            self._standings[cell.run_name] = replace(seen, state="running") if busy else seen
 
     def _epochs(self) -> int:
         return sum(one.epochs for one in self._standings.values())

@@ -54,7 +54,7 @@ def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequenc
     Threads a cell are settled when a study begins, and stay: they decide how sums are rounded.
     """
     planned = plan.make(study, out=out)
-    chosen = [study.cells[k] for k in numbers(study, only)]
+    chosen = [planned.standings[k].cell for k in numbers(study, only) if planned.standings[k].state != "done"]
     gpus = gpus_for(how.runtime.device)
     jobs = how.jobs or min(len(gpus) or local.cores(), len(study.cells))
     threads = how.runtime.threads or (None if gpus else max(1, local.cores() // jobs))
