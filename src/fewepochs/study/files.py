@@ -6,6 +6,9 @@
     seeds = "0..4"                          # or [0, 1, 2]; each arm trains with each of them
     targets = [0.95, 0.97]
 
+    [set]                                   # what all arms change of their base
+    budget.epochs = 12
+
     [axes]                                  # every combination is an arm
     batch_size = [32, 64]
     optimizer.lr = [1e-3, 1e-2]
@@ -20,7 +23,7 @@
     target = 0.97
 
 A table with a `kind` is a whole part and takes the place of the base's; one without changes single fields of it. With
-both arms and axes, each arm is crossed with the axes. All problems of a study are reported at once.
+both arms and axes, each arm is crossed with the axes; an arm's own word counts before [set]. All problems of a study are reported at once.
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ class StudyFile(Rules):
     question: Annotated[str, Field(max_length=500)] = ""
     base: Annotated[str, Field(max_length=4096)]
     seeds: Annotated[tuple[specs.Seed, ...], Strict(False), Field(min_length=1, max_length=10_000)] | str
+    set: Mapping[str, Any] = Field(default_factory=dict)
     axes: Mapping[str, Any] = Field(default_factory=dict)
     arms: Mapping[Name, dict[str, Any]] = Field(default_factory=dict)
 

@@ -117,7 +117,7 @@ def _recipe(name: str, changes: Mapping[str, Any], *, file: files.StudyFile, bas
     start = changes.pop("recipe", file.base)
     if not isinstance(start, str):
         raise RecipeError(name, (Problem("recipe", "not a recipe's name or file", problems.shown(start)),))
-    table = files.lay_over(bases.table(start), changes)
+    table = files.lay_over(files.lay_over(bases.table(start), file.set), changes)
     table["name"] = name
     if file.targets is not None:
         table["targets"] = list(file.targets)
