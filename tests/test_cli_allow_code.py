@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import TRAINING, problems, run, tiny
-from fewepochs import api
+from fewepochs.api import training
 
 # `python -m fewepochs` finds modules in the working directory; importing one leaves a trace.
 TRACE = "open(__name__ + '-was-imported', 'w').close()\n"
@@ -62,4 +62,4 @@ def test_arguments_that_the_optimizer_does_not_take_leave_no_run(folder: Path) -
 
 
 def test_nothing_is_allowed_by_default() -> None:
-    assert api.Runtime().allow_code == ()
+    assert training.Runtime().allow_code == ()

@@ -10,7 +10,8 @@ import pytest
 
 from claim_runs import claim_run, experiment, write
 from command_line import EPOCHS, TINY, problems, run
-from fewepochs import api, store
+from fewepochs import store
+from fewepochs.api import training
 from fewepochs.claims import catalogue
 from fewepochs.cli import replicating
 from fewepochs.report import replication
@@ -81,7 +82,7 @@ def test_the_runs_of_a_claim_are_trained_and_judged(tmp_path: Path) -> None:
     )
 
     def train(seeds: Sequence[int]) -> list[store.StoredRun]:
-        runtime = api.Runtime(threads=1, kernels="torch")
+        runtime = training.Runtime(threads=1, kernels="torch")
         return replicating.train_all(claim, seeds, out=tmp_path / "runs", runtime=runtime, progress="off", quiet=True)
 
     made = train(range(5))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewepochs import api, errors, runtime, store
+from fewepochs import errors, runtime, store
+from fewepochs.api import results
 from run_folders import contents, make
 
 FILES = (store.RECIPE, store.STATUS, store.ENVIRONMENT, store.EPOCHS, store.COSTS)
@@ -36,7 +37,7 @@ def told(path: Path) -> None:
     """Read and sum up; only the family may come out, and nothing may be written."""
     before = contents(path)
     with suppress(errors.FewEpochsError):
-        api.summarise([store.read(path)])
+        results.summarise([store.read(path)])
     assert contents(path) == before
 
 

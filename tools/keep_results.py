@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fewepochs import api, store
 from fewepochs import recipe as recipes
+from fewepochs import store
+from fewepochs.api import results
 
 LOCAL = ("command", "where", "origin")
 """What an environment says of somebody's folders: of no use to others."""
@@ -24,12 +25,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--command", required=True, help="what makes these runs again")
     arguments = parser.parse_args()
-    runs = api.load_runs(arguments.runs)
+    runs = results.load_runs(arguments.runs)
     kept = {
         "command": arguments.command,
         "n": len(runs),
-        "summary": api.summarise(runs),
-        "comparison": api.compare(runs),
+        "summary": results.summarise(runs),
+        "comparison": results.compare(runs),
         "runs": [_run(run) for run in runs],
     }
     arguments.to.write_text(json.dumps(kept, indent=1) + "\n")

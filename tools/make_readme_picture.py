@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fewepochs import api
+from fewepochs.api import results
 from fewepochs.report import figures, labels, summary
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -16,7 +16,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 def main() -> None:
     """Read the runs, draw each recipe on common axes, write."""
-    runs = api.load_runs([Path(sys.argv[1] if len(sys.argv) > 1 else "runs")])
+    runs = results.load_runs([Path(sys.argv[1] if len(sys.argv) > 1 else "runs")])
     targets = summary.resolve_targets(runs)
     shared = figures.axes(runs, targets=targets)
     for group in labels.group(labels.label(runs)):

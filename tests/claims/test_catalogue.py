@@ -8,8 +8,8 @@ import shlex
 import pytest
 from pydantic import ValidationError
 
-from fewepochs import api
 from fewepochs import recipe as recipes
+from fewepochs.api import probing
 from fewepochs.claims import catalogue
 from fewepochs.errors import RecipeError
 from fewepochs.report import replication
@@ -40,7 +40,7 @@ NETWORKS = {one.load().network.model_dump_json(): one for one in sorted(ALL, key
 
 @pytest.mark.parametrize("one", NETWORKS.values(), ids=lambda one: f"{one.recipe}{one.overrides}")
 def test_the_cost_of_an_epoch_is_that_of_the_network(one: catalogue.Experiment) -> None:
-    flops = api.dry_run(one.load())["flops_per_epoch"]
+    flops = probing.dry_run(one.load())["flops_per_epoch"]
     assert one.teraflop_per_epoch == pytest.approx(flops / 1e12, abs=0.051)
 
 

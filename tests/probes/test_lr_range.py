@@ -13,8 +13,9 @@ import tiny_runs
 import torch
 
 from device_reads import Reads
-from fewepochs import api, errors
+from fewepochs import errors
 from fewepochs import recipe as recipes
+from fewepochs.api import probing, training
 from fewepochs.optim.layout import Controls
 from fewepochs.probes import lr_range, sweeps
 from fewepochs.probes.sweeps import Curve, Sweep
@@ -200,11 +201,11 @@ def test_a_training_before_and_after_has_the_same_bits(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     recipe = recipes.load("digits-step", overrides=("budget.epochs=1", "batch_size=64"))
     small = replace(SWEEP, steps=25)
-    runtime = api.Runtime(device="cpu", kernels="torch", threads=1)
+    runtime = training.Runtime(device="cpu", kernels="torch", threads=1)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     before = tiny_runs.finish(tiny_runs.training(tiny_runs.recipe("budget.epochs=1")))
     torch.set_num_threads(3)
-    measured = api.lr_range(recipe, sweep=small, seeds=(0, 1), runtime=runtime)
+    measured = probing.lr_range(recipe, sweep=small, seeds=(0, 1), runtime=runtime)
     assert torch.get_num_threads() == 3
     after = tiny_runs.finish(tiny_runs.training(tiny_runs.recipe("budget.epochs=1")))
     torch.set_num_threads(threads)
@@ -218,12 +219,12 @@ def test_a_training_before_and_after_has_the_same_bits(tmp_path: Path, monkeypat
 
 def test_the_default_sweep_suits_the_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sweep] = []
-    monkeypatch.setattr(api, "_measure", lambda recipe, *, sweep, **_: asked.append(sweep))
-    api.lr_range(tiny_runs.recipe("optimizer={kind='sgd'}"))
+    monkeypatch.setattr(probing, "_measure", lambda recipe, *, sweep, **_: asked.append(sweep))
+    probing.lr_range(tiny_runs.recipe("optimizer={kind='sgd'}"))
     assert asked == [Sweep(1e-5, 10.0)]
 
 
 def test_a_batch_larger_than_the_training_set_is_refused() -> None:
     recipe = recipes.load("digits-step", overrides=("batch_size=5000",))
     with pytest.raises(errors.RecipeError, match="batch_size: larger than the training set"):
-        api.lr_range(recipe, sweep=SWEEP, runtime=api.Runtime(device="cpu", kernels="torch"))
+        probing.lr_range(recipe, sweep=SWEEP, runtime=training.Runtime(device="cpu", kernels="torch"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fewepochs import api
+from fewepochs.api import results
 from fewepochs.cli import options, output, tables
 
 
@@ -43,10 +43,10 @@ def compare(
     if to is not None:
         _check_picture(to)
     asked: dict[str, Any] = {"rule": rule, "by": by, "horizon": horizon, "looks": looks, "width": width}
-    found = api.compare(api.load_runs(runs), targets=targets, **asked)
+    found = results.compare(results.load_runs(runs), targets=targets, **asked)
     _print(found, form=form)
     if to is not None:
-        output.say(f"picture: {api.comparison_picture(found, to=to)}")
+        output.say(f"picture: {results.comparison_picture(found, to=to)}")
 
 
 def _print(found: dict[str, Any], *, form: tables.Form) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fewepochs import api
 from fewepochs import recipe as recipes
+from fewepochs.api import probing, results, training
 from fewepochs.cli import options, output
 
 recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
@@ -17,16 +17,16 @@ data_app = typer.Typer(help="Show which data sets are at hand, or download one."
 
 def report(
     runs: options.RunsArgument,
-    to: Annotated[Path, typer.Option("--to", "-o", help="The HTML file to write.")] = Path(api.REPORT),
+    to: Annotated[Path, typer.Option("--to", "-o", help="The HTML file to write.")] = Path(training.REPORT),
     target: options.TargetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Write one offline HTML file about runs: curves, crossings, cost, recipes, environment."""
     targets = options.targets(target)
-    stored = api.load_runs(runs)
-    page = api.report(stored, to=to, targets=targets)
+    stored = results.load_runs(runs)
+    page = results.report(stored, to=to, targets=targets)
     if as_json:
-        output.print_json({"report": str(page), **api.summarise(stored, targets=targets)})
+        output.print_json({"report": str(page), **results.summarise(stored, targets=targets)})
     else:
         output.out(str(page))
 
@@ -34,7 +34,7 @@ def report(
 def show(runs: options.RunsArgument, target: options.TargetOption = None, as_json: options.JsonOption = False) -> None:
     """Print crossings, best accuracy and cost of runs."""
     targets = options.targets(target)
-    output.print_summary(api.load_runs(runs), targets=targets, form="json" if as_json else "text")
+    output.print_summary(results.load_runs(runs), targets=targets, form="json" if as_json else "text")
 
 
 @recipes_app.callback()
@@ -72,7 +72,7 @@ def data_list(context: typer.Context, data: options.DataOption = None, as_json: 
     """Show which data sets are at hand and where they came from."""
     if context.invoked_subcommand is not None:
         return
-    found = api.available(data)
+    found = probing.available(data)
     if as_json:
         output.print_json(found)
         return
@@ -85,5 +85,5 @@ def data_fetch(
     kind: Annotated[str, typer.Argument(help="cifar10 or cifar100")], as_json: options.JsonOption = False
 ) -> None:
     """Download a data set, after saying URL, size and SHA-256; what is there already is kept."""
-    fetched = api.fetch(kind, say=output.say)
+    fetched = probing.fetch(kind, say=output.say)
     output.print_facts(fetched, as_json=as_json)

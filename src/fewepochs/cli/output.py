@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from fewepochs import api, errors
+from fewepochs import errors
 from fewepochs import recipe as recipes
+from fewepochs.api import results, training
 from fewepochs.cli import options
 from fewepochs.report import labels
 
@@ -35,7 +36,7 @@ def form(as_json: bool, progress: str, *, quiet: bool) -> Form:
 
 
 def conclude(
-    outcomes: Sequence[api.Outcome], *, require_target: float | None, form: Form, report: Path | None = None
+    outcomes: Sequence[training.Outcome], *, require_target: float | None, form: Form, report: Path | None = None
 ) -> None:
     """Print what came out, then leave with the exit code that it asks for."""
     for outcome in outcomes:
@@ -53,11 +54,11 @@ def conclude(
         raise errors.DivergedError("\n".join([*diverged, advice]))
     if require_target is not None:
         for run in runs:
-            api.require_target(run, require_target)
+            training.require_target(run, require_target)
 
 
 def print_summary(runs: Sequence[Any], *, targets: Sequence[float], form: Form, report: Path | None = None) -> None:
-    summary = api.summarise(runs, targets=targets)
+    summary = results.summarise(runs, targets=targets)
     if report is not None:
         summary = {"report": str(report), **summary}
     if form == "json":

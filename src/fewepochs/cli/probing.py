@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fewepochs import api, errors
+from fewepochs import errors
 from fewepochs import recipe as recipes
+from fewepochs.api import probing, training
 from fewepochs.cli import options, output
 
 FromOption = Annotated[
@@ -56,7 +57,7 @@ def lr_range(
     sweep = _sweep(chosen, (from_lr, up_to_lr), steps=steps, kind=kind, factor=factor, smoothing=smoothing)
     if to is not None:
         _check_picture(to)
-    runtime = api.Runtime(
+    runtime = training.Runtime(
         device=device,
         kernels=kernels,
         threads=threads,
@@ -67,7 +68,7 @@ def lr_range(
     )
     swept = [seed for seed in options.seeds(None, seeds) if seed is not None]
     with _view(progress, quiet=quiet) as view:
-        measured = api.lr_range(chosen, sweep=sweep, seeds=swept, runtime=runtime, view=view)
+        measured = probing.lr_range(chosen, sweep=sweep, seeds=swept, runtime=runtime, view=view)
     _conclude(measured, to=to, form=output.form(as_json, progress, quiet=quiet))
 
 
@@ -103,10 +104,10 @@ def _view(choice: str, *, quiet: bool) -> Any:
 
 def _conclude(measured: Any, *, to: Path | None, form: output.Form) -> None:
     """Print what was measured, draw it if asked for, and leave with the exit code of the signal if one came."""
-    numbers = api.lr_range_numbers(measured)
+    numbers = probing.lr_range_numbers(measured)
     _print(numbers, form=form)
     if to is not None:
-        output.say(f"picture: {api.lr_range_picture(numbers, to=to)}")
+        output.say(f"picture: {probing.lr_range_picture(numbers, to=to)}")
     if measured.signal is not None:
         output.say("interrupted; what was measured so far is incomplete")
         interrupted = measured.signal == signal.SIGINT

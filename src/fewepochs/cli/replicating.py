@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewepochs import api, store
+from fewepochs import store
+from fewepochs.api import results, training
 from fewepochs.cli import options, output
 
 if TYPE_CHECKING:
@@ -41,30 +42,30 @@ def replicate(
     from fewepochs.report import replication_console
 
     if claim is None:
-        listed = api.claims()
+        listed = results.claims()
         output.print_json(listed) if as_json else _print(replication_console.listing(listed))
         return
     chosen, numbers = catalogue.find(claim), [seed for seed in options.seeds(None, seeds) if seed is not None]
-    stored = list(api.load_runs(runs)) if runs else []
+    stored = list(results.load_runs(runs)) if runs else []
     if train:
-        runtime = api.Runtime(device=device, threads=threads, kernels=kernels, data=data)
+        runtime = training.Runtime(device=device, threads=threads, kernels=kernels, data=data)
         stored += train_all(chosen, numbers, out=out, runtime=runtime, progress=progress, quiet=quiet)
-    found = api.replicate(claim, stored)
+    found = results.replicate(claim, stored)
     output.print_json(found) if as_json else _print(replication_console.lines(found))
 
 
 def train_all(
-    claim: catalogue.Claim, seeds: Sequence[int], *, out: Path, runtime: api.Runtime, progress: str, quiet: bool
+    claim: catalogue.Claim, seeds: Sequence[int], *, out: Path, runtime: training.Runtime, progress: str, quiet: bool
 ) -> list[store.StoredRun]:
     """Train each seed of each of the claim's experiments in turn; leave as `train` does where a signal comes."""
     from fewepochs.claims import catalogue
 
-    outcomes: list[api.Outcome] = []
+    outcomes: list[training.Outcome] = []
     with output.view(progress, quiet=quiet, verbose=False) as view:
         for experiment in catalogue.experiments(claim):
             for seed in seeds:
                 recipe = experiment.load().model_copy(update={"seed": seed})
-                outcomes.append(api.train(recipe, out=out, runtime=runtime, view=view))
+                outcomes.append(training.train(recipe, out=out, runtime=runtime, view=view))
                 if outcomes[-1].signal is not None:
                     output.conclude(outcomes, require_target=None, form="text")
     return [outcome.run for outcome in outcomes]

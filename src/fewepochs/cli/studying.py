@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fewepochs import api, errors
+from fewepochs import errors
+from fewepochs.api import results, studies, training
 from fewepochs.cli import options, output
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def plan(file: FileArgument, out: options.OutOption = Path("runs"), as_json: opt
     from fewepochs.report import study_console, study_numbers
     from fewepochs.study import local
 
-    planned = api.plan_study(file, out=out)
+    planned = studies.plan(file, out=out)
     if as_json:
         output.print_json(study_numbers.build(planned))
         return
@@ -69,7 +70,7 @@ def run(
     options.check_progress(progress)
     if not stall_minutes > 0:
         raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
-    runtime = api.Runtime(
+    runtime = training.Runtime(
         device=device,
         kernels=kernels,
         threads=threads,
@@ -81,7 +82,7 @@ def run(
         strict=strict,
     )
     with study_console.view("off" if quiet else progress) as view:  # type: ignore[arg-type]
-        done = api.run_study(
+        done = studies.run(
             file,
             out=out,
             runtime=runtime,
@@ -114,13 +115,13 @@ def answer(
         from fewepochs.report import picture
 
         picture.check(to)
-    found = _print(api.plan_study(file, out=out), as_json=as_json)
+    found = _print(studies.plan(file, out=out), as_json=as_json)
     if to is not None:
-        output.say(f"picture: {api.comparison_picture(found, to=to)}")
+        output.say(f"picture: {results.comparison_picture(found, to=to)}")
 
 
 def _print(planned: plans.Plan, *, as_json: bool) -> dict[str, Any]:
-    found = api.answer_study(planned)
+    found = studies.answer(planned)
     if as_json:
         output.print_json(found)
         return found

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fewepochs import api
+from fewepochs.api import results
 from fewepochs.cli import options, output, tables
 
 KINDS = ("transitions", "best", "cost", "attribution")
@@ -42,17 +42,17 @@ def table(
     if kind != "attribution":
         for option in (name for name, value in given.items() if value is not None):
             raise options.usage(option, f"belongs to attribution, not to {kind}", str(given[option]), "none")
-        stored = api.load_runs(_some(runs))
-        tables.print_page(api.table(kind, stored, by=by, targets=targets, rule=rule), form=form)  # type: ignore[arg-type]
+        stored = results.load_runs(_some(runs))
+        tables.print_page(results.table(kind, stored, by=by, targets=targets, rule=rule), form=form)  # type: ignore[arg-type]
         return
     if base is None or full is None:
         raise options.usage("attribution", "takes two recipes", f"--base {base} --full {full}", "a recipe for each")
     if to is not None and not plan:
         raise options.usage("--to", "writes what --plan finds", str(to), "--plan --to FOLDER")
     if plan:
-        page = api.attribution_plan(base, full, api.load_runs(runs) if runs else (), to=to)
+        page = results.attribution_plan(base, full, results.load_runs(runs) if runs else (), to=to)
     else:
-        page = api.attribution(base, full, api.load_runs(_some(runs)), targets=targets, rule=rule)  # type: ignore[arg-type]
+        page = results.attribution(base, full, results.load_runs(_some(runs)), targets=targets, rule=rule)  # type: ignore[arg-type]
     tables.print_page(page, form=form)
     if to is not None:
         from fewepochs.report import attribution

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fewepochs import api
 from fewepochs import recipe as recipes
+from fewepochs.api import probing, training
 from fewepochs.cli import options, output
 
 
@@ -41,7 +41,7 @@ def train(
 ) -> None:
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
-    runtime = api.Runtime(
+    runtime = training.Runtime(
         device=device,
         kernels=kernels,
         threads=threads,
@@ -58,19 +58,21 @@ def train(
         output.print_config(chosen[0], as_json=as_json)
         return
     if dry_run:
-        output.print_facts(api.dry_run(chosen[0], runtime=runtime), as_json=as_json)
+        output.print_facts(probing.dry_run(chosen[0], runtime=runtime), as_json=as_json)
         return
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcomes = _in_turn(
-            chosen, lambda one: api.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
+            chosen, lambda one: training.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
         )
     output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
 
 
-def _in_turn(chosen: Sequence[recipes.Recipe], train_one: Callable[[recipes.Recipe], api.Outcome]) -> list[api.Outcome]:
+def _in_turn(
+    chosen: Sequence[recipes.Recipe], train_one: Callable[[recipes.Recipe], training.Outcome]
+) -> list[training.Outcome]:
     """Train one after the other until a signal comes, and say which were not begun."""
-    outcomes: list[api.Outcome] = []
+    outcomes: list[training.Outcome] = []
     for one in chosen:
         outcomes.append(train_one(one))
         if outcomes[-1].signal is not None:
@@ -101,7 +103,7 @@ def resume(
     """Go on with a run from its last checkpoint, bit for bit as if it had never stopped."""
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     allowed = tuple(allow_code or ())
-    runtime = api.Runtime(
+    runtime = training.Runtime(
         device=device,
         kernels=kernels,
         threads=threads,
@@ -112,7 +114,7 @@ def resume(
         strict=strict,
     )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
-        outcome = api.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
+        outcome = training.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
     output.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
 
 
@@ -126,5 +128,5 @@ def demo(
 ) -> None:
     """Race two schedules on handwritten digits: who needs how many epochs to 97%? Under 90 seconds."""
     with output.view(progress, quiet=quiet, verbose=False) as view:
-        outcomes, page = api.demo(out=out, runtime=api.Runtime(device=device, threads=threads), view=view)
+        outcomes, page = training.demo(out=out, runtime=training.Runtime(device=device, threads=threads), view=view)
     output.conclude(outcomes, require_target=None, form=output.form(as_json, progress, quiet=quiet), report=page)

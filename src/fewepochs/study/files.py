@@ -23,7 +23,8 @@
     target = 0.97
 
 A table with a `kind` is a whole part and takes the place of the base's; one without changes single fields of it. With
-both arms and axes, each arm is crossed with the axes; an arm's own word counts before [set]. All problems of a study are reported at once.
+both arms and axes, each arm is crossed with the axes; an arm counts before [set].
+All problems of a study are reported at once.
 """
 
 from __future__ import annotations

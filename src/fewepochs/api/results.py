@@ -1,0 +1,119 @@
+"""What runs show: crossings, comparisons, verdicts on claims, tables, the report.
+
+Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fewepochs import store
+from fewepochs.errors import StorageError
+
+if TYPE_CHECKING:
+    from fewepochs.report import table_text
+
+
+def load_runs(paths: Sequence[Path]) -> tuple[store.StoredRun, ...]:
+    """Return the runs in the folders `paths`, or directly inside them."""
+    return tuple(store.read(path) for path in store.find(paths))
+
+
+def summarise(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ()) -> dict[str, Any]:
+    """Return crossings, best accuracies and costs of `runs` as JSON-able data."""
+    from fewepochs.report import summary
+
+    return summary.build(runs, targets=targets)
+
+
+def compare(
+    runs: Sequence[store.StoredRun],
+    *,
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+    by: Literal["epochs", "seconds", "joules"] = "epochs",
+    horizon: float | None = None,
+    looks: int = 1,
+    width: float | None = None,
+) -> dict[str, Any]:
+    """Return which recipe needs less, as JSON-able data; arguments as for `stats.compare.compare`."""
+    from fewepochs.report import comparison
+
+    return comparison.build(runs, targets=targets, rule=rule, by=by, horizon=horizon, looks=looks, width=width)
+
+
+def claims() -> list[dict[str, Any]]:
+    """Return every published claim, how it is known, and what its test would cost, as JSON-able data."""
+    from fewepochs.report import replication
+
+    return replication.listing()
+
+
+def replicate(claim: str, runs: Sequence[store.StoredRun]) -> dict[str, Any]:
+    """Return what `runs` say about the published `claim`, item by item, as JSON-able data."""
+    from fewepochs.claims import catalogue
+    from fewepochs.report import replication
+
+    return replication.build(catalogue.find(claim), runs)
+
+
+def table(
+    kind: Literal["transitions", "best", "cost"],
+    runs: Sequence[store.StoredRun],
+    *,
+    by: str = "batch_size",
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+) -> table_text.Page:
+    """Return a table of `runs` by the recipe's field `by`: epochs to targets, best accuracy, or cost."""
+    from fewepochs.report import tables
+
+    return tables.build(kind, runs, by=by, targets=targets, rule=rule)
+
+
+def attribution(
+    base: str,
+    full: str,
+    runs: Sequence[store.StoredRun],
+    *,
+    targets: Sequence[float] = (),
+    rule: Literal["first", "held"] = "first",
+) -> table_text.Page:
+    """Return what each ingredient of the recipe `full` saves beside the recipe `base`, put in and left out."""
+    from fewepochs.report import attribution
+
+    return attribution.build(attribution.ask(base, full), runs, targets=targets, rule=rule)
+
+
+def attribution_plan(
+    base: str, full: str, runs: Sequence[store.StoredRun] = (), *, to: Path | None = None
+) -> table_text.Page:
+    """Return which recipes an attribution needs, and write them with a study file into the folder `to` if given."""
+    from fewepochs.report import attribution
+
+    asked = attribution.ask(base, full)
+    if to is not None:
+        attribution.write(asked, to)
+    return attribution.plan(asked, runs)
+
+
+def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:
+    """Draw what `compare` returned into the file `to`: SVG, PNG, PDF or HTML; return its path."""
+    from fewepochs.report import comparison_figure
+
+    comparison_figure.write(to, found)
+    return to
+
+
+def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
+    """Write the report of `runs` as one offline HTML file; return its path."""
+    from fewepochs.report import page
+
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{to.parent}: cannot be made: {error.strerror or error}") from None
+    page.write(to, runs, targets=targets)
+    return to

@@ -1,0 +1,62 @@
+"""Plan a study, carry it out, answer its question.
+
+Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewepochs import runtime as runtimes
+from fewepochs.optim import permission
+
+if TYPE_CHECKING:
+    from fewepochs.report import study_console
+    from fewepochs.study import conduct
+    from fewepochs.study import plan as plans
+
+Runtime = runtimes.Runtime
+
+
+def plan(file: Path, *, out: Path) -> plans.Plan:
+    """Return where the study in `file` stands: cells done, missing, failed, and what the rest will cost."""
+    from fewepochs.study import grid
+    from fewepochs.study import plan as plans
+
+    return plans.make(grid.load(file), out=out)
+
+
+def run(
+    file: Path,
+    *,
+    out: Path,
+    runtime: Runtime | None = None,
+    jobs: int | None = None,
+    only: Sequence[int] | None = None,
+    retries: int = 2,
+    stall_minutes: float = 60.0,
+    view: study_console.View | None = None,
+) -> conduct.Conducted:
+    """Train what is missing of the study in `file`, `jobs` cells at a time (None: as many as there are cores).
+
+    `only` are the numbers of some of its cells, from 0. Whatever happens, the same call goes on with what is left.
+    Raises FewEpochsError's family.
+    """
+    from fewepochs.report import study_console
+    from fewepochs.study import conduct, grid
+
+    runtime, study = runtime or Runtime(), grid.load(file)
+    runtimes.check(runtime)
+    for arm in study.arms.values():
+        permission.require_allowed(arm.optimizer, allow_code=runtime.allow_code)
+    how = conduct.How(runtime=runtime, jobs=jobs, retries=retries, stall_minutes=stall_minutes)
+    return conduct.conduct(study, out=out, how=how, only=only, view=view or study_console.View())
+
+
+def answer(planned: plans.Plan) -> dict[str, Any]:
+    """Return the answer of a study by its own rules, as JSON-able data; cells that are not done are censored."""
+    from fewepochs.report import study_answer
+
+    return study_answer.build(planned)
