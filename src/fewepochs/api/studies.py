@@ -14,7 +14,7 @@ from fewepochs.optim import permission
 
 if TYPE_CHECKING:
     from fewepochs.report import study_console
-    from fewepochs.study import conduct
+    from fewepochs.study import conduct, on_ray
     from fewepochs.study import plan as plans
 
 Runtime = runtimes.Runtime
@@ -37,11 +37,13 @@ def run(
     only: Sequence[int] | None = None,
     retries: int = 2,
     stall_minutes: float = 60.0,
+    cluster: on_ray.Cluster | None = None,
     view: study_console.View | None = None,
 ) -> conduct.Conducted:
     """Train what is missing of the study in `file`, `jobs` cells at a time (None: as many as there are cores).
 
-    `only` are the numbers of some of its cells, from 0. Whatever happens, the same call goes on with what is left.
+    `only` are the numbers of some of its cells, from 0; with `cluster` they are trained on Ray. Whatever happens, the
+    same call goes on with what is left.
     Raises FewEpochsError's family.
     """
     from fewepochs.report import study_console
@@ -51,7 +53,7 @@ def run(
     runtimes.check(runtime)
     for arm in study.arms.values():
         permission.require_allowed(arm.optimizer, allow_code=runtime.allow_code)
-    how = conduct.How(runtime=runtime, jobs=jobs, retries=retries, stall_minutes=stall_minutes)
+    how = conduct.How(runtime=runtime, jobs=jobs, retries=retries, stall_minutes=stall_minutes, cluster=cluster)
     return conduct.conduct(study, out=out, how=how, only=only, view=view or study_console.View())
 
 

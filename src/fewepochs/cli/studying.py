@@ -14,6 +14,7 @@ from fewepochs.api import results, studies, training
 from fewepochs.cli import options, output
 
 if TYPE_CHECKING:
+    from fewepochs.study import on_ray
     from fewepochs.study import plan as plans
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML); see docs/studies.md.")]
@@ -51,6 +52,16 @@ def run(
     stall_minutes: Annotated[
         float, typer.Option("--stall-minutes", help="End a cell that shows no sign of life for so long.")
     ] = 60.0,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDRESS", help="On this Ray cluster: auto, or HOST:PORT of its head."),
+    ] = None,
+    cpus_per_cell: Annotated[
+        float | None, typer.Option("--cpus-per-cell", help="With --ray: CPUs that a cell takes; default: its threads.")
+    ] = None,
+    gpus_per_cell: Annotated[
+        float, typer.Option("--gpus-per-cell", help="With --ray: GPUs that a cell takes, e.g. 0.25; default: none.")
+    ] = 0.0,
     data: options.DataOption = None,
     download: options.DownloadOption = False,
     device: options.DeviceOption = "auto",
@@ -81,6 +92,7 @@ def run(
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
     )
+    cluster = _cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell)
     with study_console.view("off" if quiet else progress) as view:  # type: ignore[arg-type]
         done = studies.run(
             file,
@@ -90,6 +102,7 @@ def run(
             only=None if cells is None else options.numbers("--cells", cells),
             retries=retries,
             stall_minutes=stall_minutes,
+            cluster=cluster,
             view=view,
         )
     if done.signal is not None:
@@ -99,6 +112,18 @@ def run(
         _print(done.plan, as_json=as_json)
     if done.plan.count("failed"):
         raise errors.StudyError(_failed(done.plan))
+
+
+def _cluster(address: str | None, *, cpus: float | None, gpus: float) -> on_ray.Cluster | None:
+    """Return the cluster that the options name, None where they name none."""
+    from fewepochs.study import on_ray
+
+    for option, share, least in (("--cpus-per-cell", cpus, 0.01), ("--gpus-per-cell", gpus, 0.0)):
+        if share is not None and not least <= share < 1e6:
+            raise options.usage(option, "not a share of a machine", str(share), f"{least:g} or more")
+        if share and address is None:
+            raise options.usage(option, "speaks of a cluster", str(share), "with --ray ADDRESS")
+    return None if address is None else on_ray.Cluster(address, cpus=cpus, gpus=gpus)
 
 
 @study_app.command()

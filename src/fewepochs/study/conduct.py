@@ -10,7 +10,7 @@ from typing import Protocol
 
 from fewepochs import runtime as runtimes
 from fewepochs.errors import Problem, RecipeError
-from fewepochs.study import execute, folder, grid, local, plan
+from fewepochs.study import execute, folder, grid, local, on_ray, plan
 from fewepochs.train import interrupt
 
 
@@ -18,13 +18,14 @@ from fewepochs.train import interrupt
 class How:
     """How cells are trained: `jobs` at a time (None: one a core, one a GPU), begun again up to `retries` times.
 
-    A process without a sign of life for `stall_minutes` is ended.
+    A process without a sign of life for `stall_minutes` is ended. `cluster` is where; None is this machine.
     """
 
     runtime: runtimes.Runtime
     jobs: int | None = None
     retries: int = 2
     stall_minutes: float = 60.0
+    cluster: on_ray.Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,19 @@ def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequenc
     """
     planned = plan.make(study, out=out)
     chosen = [planned.standings[k].cell for k in numbers(study, only) if planned.standings[k].state != "done"]
-    gpus = gpus_for(how.runtime.device)
-    jobs = how.jobs or min(len(gpus) or local.cores(), len(study.cells))
-    threads = how.runtime.threads or (None if gpus else max(1, local.cores() // jobs))
-    book = folder.begin(planned.path, study, threads=threads, done=planned.count("done"))
+    room = _room(how, cells=len(study.cells))
+    book = folder.begin(planned.path, study, threads=room.threads, done=planned.count("done"))
     threads = how.runtime.threads or book.threads
-    place = local.Local(
-        slots=jobs,
-        logs=folder.logs(planned.path),
-        stall_seconds=60 * how.stall_minutes,
-        gpus=gpus,
-    )
+    place = _place(how, room=room, threads=threads, path=planned.path)
     execution = execute.Execution(
         study,
         path=planned.path,
         place=place,
-        # A process that sees one GPU calls it cuda:0.
-        runtime=replace(how.runtime, threads=threads, device=how.runtime.device.partition(":")[0]),
+        runtime=_for_cells(how, threads=threads),
         retries=how.retries,
         wish=execute.Wish(),
     )
-    view.begin(planned, jobs=jobs)
+    view.begin(planned, jobs=place.free)
     with interrupt.catching(execution.wish) as caught:
         for event in execution.run(chosen):
             if event.cell is None:
@@ -83,6 +76,38 @@ def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequenc
             else:
                 view.event(event.kind, event.cell, event.text)
     return Conducted(plan.make(study, out=out), caught.signal)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What this machine has for cells: so many at a time, on these GPUs; the threads that a new study gives each."""
+
+    jobs: int
+    gpus: tuple[str, ...]
+    threads: int | None
+
+
+def _room(how: How, *, cells: int) -> _Room:
+    if how.cluster is not None:
+        return _Room(0, (), how.runtime.threads or (None if how.cluster.gpus else max(1, int(how.cluster.cpus or 1))))
+    gpus = gpus_for(how.runtime.device)
+    jobs = how.jobs or min(len(gpus) or local.cores(), cells)
+    return _Room(jobs, gpus, how.runtime.threads or (None if gpus else max(1, local.cores() // jobs)))
+
+
+def _place(how: How, *, room: _Room, threads: int | None, path: Path) -> execute.Place:
+    """Return where cells are trained. Raises RecipeError where a cluster cannot be had, or has no room."""
+    stall_seconds = 60 * how.stall_minutes
+    if how.cluster is None:
+        return local.Local(slots=room.jobs, logs=folder.logs(path), stall_seconds=stall_seconds, gpus=room.gpus)
+    cpus = how.cluster.cpus or float(threads or 1)
+    return on_ray.OnRay(how.cluster, slots=how.jobs, cpus=cpus, stall_seconds=stall_seconds)
+
+
+def _for_cells(how: How, *, threads: int | None) -> runtimes.Runtime:
+    """Return what cells are told of their machine: a process that sees one GPU calls it cuda:0."""
+    where = None if how.runtime.data is None else how.runtime.data.resolve()
+    return replace(how.runtime, threads=threads, device=how.runtime.device.partition(":")[0], data=where)
 
 
 def numbers(study: grid.Study, only: Sequence[int] | None) -> Sequence[int]:
