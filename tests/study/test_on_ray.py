@@ -96,6 +96,16 @@ def test_what_no_cluster_can_be_asked_for_is_refused(tmp_path: Path, options: Se
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:port", "no.such.host.invalid:6379"])
+def test_an_address_that_nobody_answers_is_a_clear_mistake(tmp_path: Path, address: str) -> None:
+    study_files.home(tmp_path)
+    ended = command_line.run("study", "run", "study.toml", "--ray", address, folder=tmp_path)
+    assert ended.returncode == 2, ended.stderr
+    assert "no cluster answers" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path) -> None:
     study_files.home(tmp_path)
     (tmp_path / "ray.py").write_text("raise ImportError('not here')\n")  # the working directory comes first
@@ -115,12 +125,3 @@ def test_a_study_on_a_cluster_that_loses_a_worker_and_a_node_ends_in_the_same_bi
     assert [loss["what"] for loss in found["killed"]] == ["Ray worker", "node"]
     assert (found["equal"], found["different"]) == (4, [])
     assert found["gone_on_with"]
-
-
-@pytest.mark.ray
-def test_an_address_that_nobody_answers_is_a_clear_mistake(tmp_path: Path) -> None:
-    study_files.home(tmp_path)
-    ended = command_line.run("study", "run", "study.toml", "--ray", "127.0.0.1:1", folder=tmp_path)
-    assert ended.returncode == 2, ended.stderr
-    assert "no cluster answers" in ended.stderr
-    assert "Traceback" not in ended.stderr

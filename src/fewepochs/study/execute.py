@@ -72,7 +72,7 @@ class _Attempts:
     """How often a cell was begun since it last got further; `mark` is how far it had got."""
 
     count: int = 0
-    mark: int = -1
+    mark: str = ""
 
 
 @dataclass
@@ -152,7 +152,7 @@ class Execution:
 
     def _may_retry(self, cell: grid.Cell) -> bool:
         attempts, mark = self._attempts[cell.run_name], _mark(self.path / cell.run_name)
-        if mark != attempts.mark:
+        if mark > attempts.mark:
             attempts.count, attempts.mark = 1, mark
         return attempts.count <= self.retries
 
@@ -169,7 +169,6 @@ def in_order(chosen: Sequence[grid.Cell]) -> list[grid.Cell]:
     return sorted(chosen, key=lambda cell: seeds[cell.seed])
 
 
-def _mark(path: Path) -> int:
-    """Return how far a run has got: its newest checkpoint, as a number that changes with each."""
-    found = [file.stat().st_mtime_ns for file in (path / store.CHECKPOINTS).glob("*.ckpt")]
-    return max(found, default=0)
+def _mark(path: Path) -> str:
+    """Return how far a run has got: its newest checkpoint's name, in which the steps stand; "" without one."""
+    return max((file.name for file in (path / store.CHECKPOINTS).glob("step-*.ckpt")), default="")

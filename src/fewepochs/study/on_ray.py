@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
@@ -22,6 +23,8 @@ from fewepochs.study import cell as cells
 from fewepochs.study import hand
 
 LOOK_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+RUNNING = "a running cluster: `ray start --head`, then its HOST:PORT, from one of its nodes, with its token"
 INSTALL = "pip install 'fewepochs[ray]'"
 
 
@@ -197,13 +200,24 @@ def _connected(address: str) -> Any:
         import ray.exceptions
     except ImportError:
         raise _refused(address, "Ray is not installed", INSTALL) from None
+    _require_answer(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
-        hint = "a running cluster: `ray start --head`, then its HOST:PORT, on a node of it, with its token"
-        raise _refused(address, f"no cluster answers: {first[0]}", hint) from None
+        raise _refused(address, f"no cluster answers: {first[0]}", RUNNING) from None
     return ray
+
+
+def _require_answer(address: str) -> None:
+    """Raise RecipeError where nobody listens at `address`: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _refused(address, f"no cluster answers: {error}", RUNNING) from None
 
 
 def _refused(address: str, why: str, allowed: str) -> RecipeError:
