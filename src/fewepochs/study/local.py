@@ -158,8 +158,8 @@ class Local:
             return child.name, cells.Ending(exit_code=-signal.SIGKILL, message=text)
         try:
             return child.name, cells.Ending.model_validate_json(said)
-        except ValidationError:
-            return child.name, cells.Ending(exit_code=code, message=_last_words(child, code))
+        except ValidationError:  # it did not get as far as saying how it ended, whatever its code
+            return child.name, cells.Ending(exit_code=code or cells.CRASHED, message=_last_words(child, code))
 
     def _look_after(self, child: _Child) -> None:
         now, pulse = time.monotonic(), _pulse(child.job.path)
