@@ -56,7 +56,7 @@ def main() -> None:
     print(text)
     if arguments.to is not None:
         arguments.to.write_text(text + "\n")
-    if found["equal"] < len(study.cells):
+    if found["different"]:
         sys.exit(1)
 
 
