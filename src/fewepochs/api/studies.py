@@ -5,16 +5,18 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewepochs import runtime as runtimes
+from fewepochs.errors import StudyError
 from fewepochs.optim import permission
 
 if TYPE_CHECKING:
-    from fewepochs.report import study_console
-    from fewepochs.study import conduct, on_ray
+    from fewepochs.report import study_console, table_text
+    from fewepochs.study import budgets, conduct, on_ray
     from fewepochs.study import plan as plans
 
 Runtime = runtimes.Runtime
@@ -62,3 +64,54 @@ def answer(planned: plans.Plan) -> dict[str, Any]:
     from fewepochs.report import study_answer
 
     return study_answer.build(planned)
+
+
+def smallest_budget(
+    question: budgets.Question,
+    *,
+    out: Path,
+    how: conduct.How,
+    view: study_console.View | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[budgets.Search, signal.Signals | None]:
+    """Search the smallest budget that answers `question`, training what is not trained yet; `say` hears what is next.
+
+    Returns what was found, and the signal that stopped the search, if one did: the same call then goes on. Raises
+    RecipeError for a question without an answer, StudyError where runs could not be trained.
+    """
+    from fewepochs.report import study_console
+    from fewepochs.study import budgets, conduct
+    from fewepochs.study import plan as plans
+
+    budgets.check(question)
+    runtimes.check(how.runtime)
+    permission.require_allowed(question.recipe.optimizer, allow_code=how.runtime.allow_code)
+    search, shown = budgets.Search(question, out), view or study_console.View()
+    while (budget := search.following()) is not None:
+        study = search.study([budget])
+        if plans.make(study, out=out).count("done") < len(study.cells):
+            say(f"next: a budget of {budget} epochs, {len(question.seeds)} runs")
+            done = conduct.conduct(study, out=out, how=how, view=shown)
+            if done.signal is not None:
+                return search, done.signal
+            if failed := done.plan.count("failed"):
+                raise StudyError(
+                    f"{study.name}: {failed} runs with {budget} epochs failed; see {done.plan.path / 'logs'}"
+                )
+        search = search.then(budget)
+    return search, None
+
+
+def smallest_budget_page(search: budgets.Search) -> table_text.Page:
+    """Return what a search for the smallest budget has found, as a table and sentences."""
+    from fewepochs.report import smallest_budget as report
+
+    return report.build(search)
+
+
+def smallest_budget_picture(search: budgets.Search, *, to: Path) -> Path:
+    """Draw what a search for the smallest budget has found into the file `to`; return its path."""
+    from fewepochs.report import smallest_budget as report
+
+    report.write(to, search)
+    return to

@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 from fewepochs import errors
-from fewepochs.cli import comparing, looking, output, planning, probing, replicating, studying, tabulating, training
+from fewepochs.cli import (
+    budgeting,
+    comparing,
+    looking,
+    output,
+    planning,
+    probing,
+    replicating,
+    studying,
+    tabulating,
+    training,
+)
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
 7 cells of a study failed, 10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
@@ -34,6 +45,7 @@ app.command()(planning.decay)
 app.command()(probing.lr_range)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
+app.command()(budgeting.budget)
 app.add_typer(studying.study_app, name="study")
 app.add_typer(looking.recipes_app, name="recipes")
 app.add_typer(looking.data_app, name="data")
