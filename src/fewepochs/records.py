@@ -49,6 +49,27 @@ class EpochRecord(Record):
     lr_logged: Finite
 
 
+class ForeignEpoch(Record):
+    """What another tool's file says of one epoch; what it does not say is None.
+
+    Fields mean what they mean in an `EpochRecord`, as far as the other tool means the same: whether its losses
+    contain a penalty is not known, and `lr_logged` is the one rate that it wrote for the epoch.
+    """
+
+    epoch: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=1)] | None = None
+    loss: Finite | None = None
+    acc: Fraction | None = None
+    val_loss: Finite | None = None
+    val_acc: Fraction
+    test_acc: Fraction | None = None
+    lr_logged: Finite | None = None
+
+
+Epoch = EpochRecord | ForeignEpoch
+"""An epoch of a run, whoever trained it."""
+
+
 class CostRecord(Record):
     """What one epoch cost on the machine it ran on.
 
@@ -75,8 +96,8 @@ class Crossing(Record):
     `rule` is "first" (the first epoch with val_acc >= target) or "held" (the first epoch from which
     `hold` evaluations in a row reach it). When `reached` is False, `epoch` is None and the run is censored at
     `censored_at` epochs: it needed more than that. `pinned` marks a crossing within two epochs after a drop of the
-    learning rate: the schedule's position, not the optimizer's merit. `train_seconds` and `joules` are
-    summed over the epochs up to the crossing, None where unknown.
+    learning rate: the schedule's position, not the optimizer's merit; None where the rates are not known.
+    `train_seconds` and `joules` are summed over the epochs up to the crossing, None where unknown.
     """
 
     target: Fraction
@@ -86,7 +107,7 @@ class Crossing(Record):
     epoch: Annotated[int, Field(ge=1)] | None
     step: Annotated[int, Field(ge=1)] | None
     censored_at: Count | None
-    pinned: bool
+    pinned: bool | None
     train_seconds: Annotated[float, Field(ge=0)] | None = None
     joules: Annotated[float, Field(ge=0)] | None = None
 

@@ -2,6 +2,7 @@
 
     runs/<recipe-name>-s<seed>-<digest8>/
       recipe.toml        the resolved recipe; training on it repeats the run
+                         (of an imported run: foreign.toml, what is said of it; no costs, no checkpoints)
       environment.json   versions, device, threads, data digest, command; what is unknown is null
       epochs.jsonl       one EpochRecord a line          costs.jsonl   one CostRecord a line
       status.json        where the run stands, crossings so far, heartbeat
@@ -29,22 +30,24 @@ from typing import Any, TypeVar
 
 from fewepochs import recipe as recipes
 from fewepochs.errors import CheckpointError, RecipeError, StorageError
-from fewepochs.records import CostRecord, EpochRecord, Record, RunStatus
+from fewepochs.foreign import run as foreign_runs
+from fewepochs.records import CostRecord, Epoch, EpochRecord, ForeignEpoch, Record, RunStatus
 
-R = TypeVar("R", EpochRecord, CostRecord)
+R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord)
 
+FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
 EPOCHS, COSTS, CHECKPOINTS, LOCK = "epochs.jsonl", "costs.jsonl", "checkpoints", "lock"
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run folder, read: `epochs` and `costs` in order, one each for every epoch done."""
+    """A run folder, read: `epochs` and `costs` in order, one each for every epoch done; a foreign run has no costs."""
 
     path: Path
-    recipe: recipes.Recipe
+    recipe: foreign_runs.Origin
     status: RunStatus
-    epochs: tuple[EpochRecord, ...]
+    epochs: tuple[Epoch, ...]
     costs: tuple[CostRecord, ...]
     environment: Mapping[str, Any]
 
@@ -53,10 +56,25 @@ class StoredRun:
         """The folder's name, `<recipe-name>-s<seed>-<digest8>`."""
         return self.path.name
 
+    @property
+    def own_epochs(self) -> tuple[EpochRecord, ...]:
+        """The epochs that were trained here: all of them, or none of a foreign run."""
+        return tuple(record for record in self.epochs if isinstance(record, EpochRecord))
 
-def run_name(recipe: recipes.Recipe) -> str:
-    """Return the folder name of `recipe`: its name, seed, and the first eight digits of its digest."""
-    return f"{recipe.name}-s{recipe.seed}-{recipes.digest(recipe)[:8]}"
+
+def run_name(origin: foreign_runs.Origin) -> str:
+    """Return the folder name of a run of `origin`: its name, seed, and the first eight digits of its digest."""
+    return f"{origin.name}-s{origin.seed}-{foreign_runs.digest(origin)[:8]}"
+
+
+def trained(run: StoredRun) -> recipes.Recipe:
+    """Return the recipe by which `run` was trained here. Raises StorageError for an imported one: it has none."""
+    if isinstance(run.recipe, foreign_runs.Foreign):
+        raise StorageError(
+            f"{run.path}: imported from {run.recipe.source.file}, trained by another tool: there is no recipe or "
+            "checkpoint here to train with; it can be shown, compared and reported"
+        )
+    return run.recipe
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -71,13 +89,14 @@ def read(path: Path) -> StoredRun:
     if not is_run(path):
         raise StorageError(f"{path}: not a run folder (no {RECIPE}); runs lie in the folder given with --out")
     try:
-        recipe = recipes.load(str(path / RECIPE))
+        foreign = not (path / RECIPE).is_file()
+        recipe = foreign_runs.load(path / FOREIGN) if foreign else recipes.load(str(path / RECIPE))
         status = RunStatus.model_validate_json((path / STATUS).read_bytes())
         environment = json.loads((path / ENVIRONMENT).read_bytes())
         if not isinstance(environment, dict):
             raise ValueError(f"{ENVIRONMENT} is not a JSON object")
-        epochs = _read_lines(path / EPOCHS, EpochRecord)
-        costs = _read_lines(path / COSTS, CostRecord)
+        epochs = _read_lines(path / EPOCHS, ForeignEpoch) if foreign else _read_lines(path / EPOCHS, EpochRecord)
+        costs = () if foreign else _read_lines(path / COSTS, CostRecord)
     except (OSError, ValueError, RecursionError, RecipeError) as error:
         raise StorageError(f"{path}: the run folder is damaged or incomplete: {error}") from None
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment)
@@ -86,7 +105,7 @@ def read(path: Path) -> StoredRun:
 def is_run(path: Path) -> bool:
     """Return whether the folder `path` holds a run. Raises StorageError where that cannot be seen."""
     try:
-        return (path / RECIPE).is_file()
+        return (path / RECIPE).is_file() or (path / FOREIGN).is_file()
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -98,7 +117,8 @@ def find(paths: Sequence[Path]) -> tuple[Path, ...]:
         if is_run(path):
             found[path.resolve()] = None
         elif path.is_dir():
-            found.update((entry.parent.resolve(), None) for entry in sorted(path.glob(f"*/{RECIPE}")))
+            entries = {entry.parent for name in (RECIPE, FOREIGN) for entry in path.glob(f"*/{name}")}
+            found.update((entry.resolve(), None) for entry in sorted(entries))
         else:
             raise StorageError(f"{path}: no such run folder")
     if not found:
@@ -196,6 +216,23 @@ def create(path: Path, *, recipe: recipes.Recipe, environment: Mapping[str, Any]
     return folder
 
 
+def bring_in(
+    path: Path,
+    *,
+    foreign: foreign_runs.Foreign,
+    epochs: Sequence[ForeignEpoch],
+    environment: Mapping[str, Any],
+    status: RunStatus,
+) -> None:
+    """Fill the folder `path`, which must be held, with a foreign run. `foreign.toml` comes last, as a recipe does."""
+    folder = RunFolder(path)
+    _make(path)
+    folder.write_environment(environment)
+    folder.write_status(status)
+    _rewrite(path / EPOCHS, epochs)
+    write_whole(path / FOREIGN, foreign_runs.to_toml(foreign).encode())
+
+
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
     """Hold the run folder `path` (made if absent) for this process; raises StorageError where another one does.
@@ -227,7 +264,8 @@ def _leave(path: Path, *, held: bool, absent: Sequence[Path]) -> None:
             return
         if held:
             if path in absent:  # of a beginning that failed half way
-                for name in (ENVIRONMENT, STATUS, *(f"{name}.part" for name in (RECIPE, ENVIRONMENT, STATUS))):
+                whole = (RECIPE, FOREIGN, ENVIRONMENT, STATUS, EPOCHS)
+                for name in (ENVIRONMENT, STATUS, EPOCHS, *(f"{name}.part" for name in whole)):
                     (path / name).unlink(missing_ok=True)
                 with suppress(OSError):
                     (path / CHECKPOINTS).rmdir()

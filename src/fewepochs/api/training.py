@@ -57,7 +57,7 @@ def resume(
 ) -> Outcome:
     """Go on with the run in the folder `path`; what `runtime` leaves open is taken from the run's environment."""
     run = store.read(path)
-    return _run(path, run.recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
+    return _run(path, store.trained(run), runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
 
 
 def require_target(run: store.StoredRun, target: float) -> None:

@@ -71,7 +71,9 @@ def _best_epoch(run: store.StoredRun) -> ranges.Bounds | str:
 def _train_acc(run: store.StoredRun, target: float) -> ranges.Bounds | str:
     crossing = crossing_rules.crossing(run.epochs, target)
     found = [record.acc for record in run.epochs if record.epoch == crossing.epoch]
-    return ranges.exactly(found[0]) if found else f"{target:g} not reached"
+    if not found:
+        return f"{target:g} not reached"
+    return "no training accuracy in the file" if found[0] is None else ranges.exactly(found[0])
 
 
 def _seconds_per_epoch(run: store.StoredRun) -> ranges.Bounds | str:
@@ -99,4 +101,4 @@ def device(run: store.StoredRun) -> str:
 
 def pinned(runs: Sequence[store.StoredRun], target: float) -> int:
     """Return how many of `runs` reached `target` within two epochs after a drop of the learning rate."""
-    return sum(crossing_rules.crossing(run.epochs, target).pinned for run in runs)
+    return sum(crossing_rules.crossing(run.epochs, target).pinned is True for run in runs)

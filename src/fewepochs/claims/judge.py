@@ -85,7 +85,7 @@ def _typical(claim: catalogue.Claim, item: catalogue.Typical, runs: Sequence[sto
 
 
 def _trend(arms: Sequence[Sequence[store.StoredRun]]) -> rules.Finding:
-    found = [[noise.settled(run.epochs) for run in arm] for arm in arms]
+    found = [[noise.settled(run.own_epochs) for run in arm] for arm in arms]
     known = [[value for value in arm if value is not None] for arm in found]
     if any(arm and not values for arm, values in zip(arms, known, strict=True)):
         return rules.without("not-measured", n=sum(map(len, arms)), reason="too few epochs at the first rate")

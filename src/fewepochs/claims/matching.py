@@ -1,6 +1,7 @@
 """Which runs belong to an experiment: those whose recipe is its recipe, seeds apart.
 
-A run that differs in a few fields is near: it is not used, and it is said in what it differs. All others are others.
+A run that differs in a few fields is near: it is not used, and it is said in what it differs. What another tool trained
+is not used either: that it is the recipe is only said. All others are others.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from fewepochs import recipe as recipes
 from fewepochs import store
+from fewepochs.foreign import run as foreign_runs
 
 NEAR = 4
 """A run that differs in at most so many fields is near enough to be named."""
@@ -31,13 +33,17 @@ class Matched:
     copies: tuple[store.StoredRun, ...]
     near: tuple[Near, ...]
     others: int
+    foreign: int = 0
 
 
 def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
     """Return `runs` sorted by whether they are of the experiment `wanted`, whatever its seeds."""
     own: dict[tuple[int, ...], store.StoredRun] = {}
-    copies, near, others = [], [], 0
+    copies, near, others, foreign = [], [], 0, 0
     for run in runs:
+        if isinstance(run.recipe, foreign_runs.Foreign):
+            foreign += 1
+            continue
         told = apart(wanted, run.recipe)
         if told and len(told) > NEAR:
             others += 1
@@ -46,7 +52,7 @@ def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
         elif own.setdefault(seeds(run.recipe), run) is not run:
             copies.append(run)
     in_order = tuple(run for _, run in sorted(own.items(), key=lambda pair: pair[0]))
-    return Matched(in_order, tuple(copies), tuple(near), others)
+    return Matched(in_order, tuple(copies), tuple(near), others, foreign)
 
 
 def apart(wanted: recipes.Recipe, other: recipes.Recipe) -> tuple[str, ...]:

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.report import labels, summary
-from fewepochs.specs import inputs
+from fewepochs.foreign import run as foreign_runs
+from fewepochs.report import imported, labels, summary
 from fewepochs.stats import arms, compare, estimates
 
 FEW_RUNS = 6
@@ -72,7 +71,7 @@ def _run(run: labels.Run) -> arms.Run:
     stored = run.stored
     return arms.Run(
         name=run.label,
-        seeds=_seeds(stored.recipe),
+        seeds=foreign_runs.seeds(stored.recipe),
         epochs=stored.epochs,
         costs=stored.costs,
         budget=stored.recipe.budget.epochs,
@@ -81,17 +80,13 @@ def _run(run: labels.Run) -> arms.Run:
     )
 
 
-def _seeds(recipe: recipes.Recipe) -> tuple[int, ...]:
-    return tuple(recipe.stream_seed(stream) for stream in recipes.STREAMS)
-
-
 def without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], list[str]]:
     """Return `groups` with each seed once, and a caveat for what was left out."""
     kept, caveats = [], []
     for group in groups:
         first: dict[tuple[int, ...], labels.Run] = {}
         for run in group.runs:
-            other = first.setdefault(_seeds(run.stored.recipe), run)
+            other = first.setdefault(foreign_runs.seeds(run.stored.recipe), run)
             if other is not run:
                 caveats.append(f"{run.label} has the recipe and seeds of {other.label}: one observation, counted once.")
         kept.append(labels.Group(group.label, group.digest, tuple(first.values())))
@@ -203,6 +198,7 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
         *_pinned(found),
         *_placed(groups, found),
         *_test_images(groups),
+        *imported.caveats(groups),
         *_baseline(found, len(groups)),
     ]
 
@@ -210,12 +206,14 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
 def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
     """Yield in what recipes differ so that their epochs are hard to compare: data, validation images, budgets."""
     firsts = [(group.label, group.runs[0].stored.recipe) for group in groups]
-    if len({recipe.data.kind for _, recipe in firsts}) > 1:
-        told = "; ".join(f"{label}: {recipe.data.kind}" for label, recipe in firsts)
+    known = [(label, recipe) for label, origin in firsts if (recipe := foreign_runs.described(origin)) is not None]
+    if len({recipe.data.kind for _, recipe in known}) > 1:
+        told = "; ".join(f"{label}: {recipe.data.kind}" for label, recipe in known)
         yield f"The recipes do not train on the same data set, so their epochs cannot be compared ({told})."
-    elif len({summary.validation(recipe.data) for _, recipe in firsts}) > 1:
-        told = "; ".join(f"{label}: {summary.validation(recipe.data)}" for label, recipe in firsts)
-        yield f"The recipes are not validated on the same images ({told})."
+    elif len({summary.validated(origin) for _, origin in firsts}) > 1:
+        told = "; ".join(f"{label}: {summary.validated(origin)}" for label, origin in firsts)
+        sure = "not validated" if len(known) == len(firsts) else "not known to be validated"
+        yield f"The recipes are {sure} on the same images ({told})."
     if len({recipe.budget.epochs for _, recipe in firsts}) > 1:
         told = ", ".join(f"{label}: {recipe.budget.epochs}" for label, recipe in firsts)
         yield (
@@ -293,12 +291,12 @@ def _placed(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterab
 
 def machines(groups: Sequence[labels.Group]) -> int:
     """Return on how many machines, or settings of them, the runs were trained."""
-    runs = [run.stored.environment for group in groups for run in group.runs]
+    runs = [run.stored.environment for group in groups for run in group.runs if not imported.is_foreign(run.stored)]
     return len({tuple(repr(environment.get(field)) for field in MACHINE) for environment in runs})
 
 
 def _test_images(groups: Sequence[labels.Group]) -> Iterable[str]:
-    if any(isinstance(group.runs[0].stored.recipe.data.validation, inputs.TestImages) for group in groups):
+    if any(imported.on_test_images(group.runs[0].stored.recipe) for group in groups):
         yield "The validation images are the test images: a recipe chosen by these numbers is chosen on the test set."
 
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fewepochs import recipe as recipes
-from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.records import CostRecord, Epoch, EpochRecord
 from fewepochs.report import labels, summary
 from fewepochs.stats import target as crossing_rules
 
@@ -266,7 +266,7 @@ _RUN_COLUMNS = ("run", "state", "epochs", "best val_acc", "first/held", "trainin
 
 
 def _run_row(run: Mapping[str, Any]) -> tuple[str, ...]:
-    best, costs = run["best"], run["costs"]
+    best, costs, unknown = run["best"], run["costs"], "unknown" if run["foreign"] else ""
     crossings = "  ".join(
         f"{entry['target']:g}: {_epoch(entry['first'])}/{_epoch(entry['held'])}" for entry in run["crossings"]
     )
@@ -276,8 +276,8 @@ def _run_row(run: Mapping[str, Any]) -> tuple[str, ...]:
         f"{run['epochs']}/{run['budget']}",
         "-" if best is None else f"{best['val_acc']:.4f} @{best['epoch']}",
         crossings or "-",
-        "-" if costs["train_seconds"] is None else duration(costs["train_seconds"]),
-        "not measured" if costs["joules"] is None else f"{costs['joules']:.0f}",
+        unknown or ("-" if costs["train_seconds"] is None else duration(costs["train_seconds"])),
+        unknown or ("not measured" if costs["joules"] is None else f"{costs['joules']:.0f}"),
     )
 
 
@@ -324,7 +324,7 @@ def needs(cost: CostRecord | None) -> str:
     return "  ".join(part for part in (memory, joules) if part)
 
 
-def standing(records: Sequence[EpochRecord], *, targets: Sequence[float]) -> str:
+def standing(records: Sequence[Epoch], *, targets: Sequence[float]) -> str:
     """Return the best so far and how far the next target is."""
     best = crossing_rules.best(records)
     if best is None:

@@ -18,6 +18,7 @@ import altair as alt
 
 from fewepochs import store
 from fewepochs.report import labels
+from fewepochs.stats import target as crossing_rules
 
 Plot = TypeVar("Plot", alt.LayerChart, alt.VConcatChart)
 
@@ -82,9 +83,9 @@ def axes(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> Axes:
     has to be seen there.
     """
     records = [record for run in runs for record in run.epochs]
-    accuracies = [value for record in records for value in (record.acc, record.val_acc)]
-    losses = [value for record in records for value in (record.loss, record.val_loss)]
-    rates = [value for record in records for value in (record.lr_first, record.lr_last)]
+    accuracies = [value for record in records for value in (record.acc, record.val_acc) if value is not None]
+    losses = [value for record in records for value in (record.loss, record.val_loss) if value is not None]
+    rates = [rate for record in records for rate in crossing_rules.rates(record) or ()]
     lowest = _floor(min(accuracies, default=0.0))
     bests = [max(record.val_acc for record in run.epochs) for run in runs if run.epochs]
     wanted = [target - _BELOW_TARGET for target in targets] + [best - 1 / 20 for best in bests if targets]
@@ -239,12 +240,13 @@ def _columns(run: labels.Run) -> dict[str, Any]:
 
 
 def _rates(runs: Sequence[labels.Run]) -> list[dict[str, Any]]:
-    """Return the rates of `runs`, one record for all the runs that have the same."""
+    """Return the rates of `runs`, one record for all the runs that have the same, none for those not known."""
     alike: dict[tuple[float, ...], list[labels.Run]] = {}
     for run in runs:
         if run.stored.epochs:
-            key = tuple(rate for record in run.stored.epochs for rate in (record.lr_first, record.lr_last))
-            alike.setdefault(key, []).append(run)
+            known = [crossing_rules.rates(record) for record in run.stored.epochs]
+            if None not in known:
+                alike.setdefault(tuple(rate for pair in known for rate in pair or ()), []).append(run)
     return [
         {
             "run": members[0].label if len(members) == 1 else f"{len(members)} runs alike",

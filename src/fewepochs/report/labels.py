@@ -2,7 +2,8 @@
 
 Runs whose recipes differ in nothing but their seeds repeat one experiment and form a group. Two groups of one name
 are told apart by the fields in which they differ ("digits-step (batch_size = 32)"), or by their digests where these
-are many. Characters that no reader can see (controls, bidirectional marks, halves of a pair) are spelt out.
+are many. What was imported says so in its name ("my-keras (foreign)"). Characters that no reader can see (controls,
+bidirectional marks, halves of a pair) are spelt out.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.specs import base
+from fewepochs.foreign import run as foreign_runs
 
 MAX_DIFFERENCES = 3
 """So many differing fields are spelt out in a label; beyond that a digest is shorter."""
@@ -42,7 +43,7 @@ def label(runs: Sequence[store.StoredRun]) -> tuple[Run, ...]:
     met: Counter[str] = Counter()
     labelled = []
     for run in runs:
-        name = shown(run.name)
+        name = shown(run.name) + _mark(run.recipe)
         met[name] += 1
         labelled.append(Run(name if met[name] == 1 else f"{name} ({met[name]})", run))
     return tuple(labelled)
@@ -52,14 +53,18 @@ def group(runs: Sequence[Run]) -> tuple[Group, ...]:
     """Return `runs` grouped by recipe, in order of first appearance."""
     members: dict[str, list[Run]] = {}
     for run in runs:
-        members.setdefault(recipes.digest(unseeded(run.stored.recipe)), []).append(run)
-    names = _names({digest: unseeded(found[0].stored.recipe) for digest, found in members.items()})
+        members.setdefault(foreign_runs.digest(foreign_runs.unseeded(run.stored.recipe)), []).append(run)
+    names = _names({digest: foreign_runs.unseeded(found[0].stored.recipe) for digest, found in members.items()})
     return tuple(Group(names[digest], digest, tuple(found)) for digest, found in members.items())
 
 
 def unseeded(recipe: recipes.Recipe) -> recipes.Recipe:
     """Return `recipe` with every seed zero: what all its repetitions have in common."""
-    return recipe.model_copy(update={"seed": 0, "seeds": base.StreamSeeds()})
+    return foreign_runs.unseeded_recipe(recipe)
+
+
+def _mark(origin: foreign_runs.Origin) -> str:
+    return " (foreign)" if isinstance(origin, foreign_runs.Foreign) else ""
 
 
 def flat(table: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
@@ -88,13 +93,16 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def _names(by_digest: Mapping[str, recipes.Recipe]) -> dict[str, str]:
-    shared = Counter(recipe.name for recipe in by_digest.values())
-    names = {digest: recipe.name for digest, recipe in by_digest.items()}
-    for digest, recipe in by_digest.items():
-        if shared[recipe.name] > 1:
-            alike = [other for other in by_digest.values() if other.name == recipe.name]
-            names[digest] += f" ({_difference(recipe, alike) or digest[:8]})"
+def _names(by_digest: Mapping[str, foreign_runs.Origin]) -> dict[str, str]:
+    names = {digest: f"{origin.name}{_mark(origin)}" for digest, origin in by_digest.items()}
+    shared = Counter(names.values())
+    own = [origin for origin in by_digest.values() if isinstance(origin, recipes.Recipe)]
+    for digest, origin in by_digest.items():
+        if shared[names[digest]] > 1:
+            told = None
+            if isinstance(origin, recipes.Recipe):
+                told = _difference(origin, [other for other in own if other.name == origin.name])
+            names[digest] += f" ({told or digest[:8]})"
     counts = Counter(names.values())
     return {digest: name if counts[name] == 1 else f"{name} ({digest[:8]})" for digest, name in names.items()}
 

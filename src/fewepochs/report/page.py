@@ -26,7 +26,8 @@ from markupsafe import Markup
 
 from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.report import comparison, comparison_console, comparison_figure, figures, labels, summary
+from fewepochs.foreign import run as foreign_runs
+from fewepochs.report import comparison, comparison_console, comparison_figure, figures, imported, labels, summary
 from fewepochs.specs import updates
 
 COMMAND = "command"
@@ -102,7 +103,10 @@ def _panel(
 
 def _caption(group: labels.Group, *, count: str, undrawn: int) -> str:
     lines = [f"{count}: training red and dashed, validation blue and solid; targets dotted."]
-    if isinstance(group.runs[0].stored.recipe.regularisation, updates.L2):
+    origin = group.runs[0].stored.recipe
+    if isinstance(origin, foreign_runs.Foreign):
+        lines.append("Imported: whether its losses include a penalty is not known.")
+    elif isinstance(origin.regularisation, updates.L2):
         lines.append("Losses include the L2 penalty.")
     if undrawn:
         lines.append(f"{undrawn} {'run has' if undrawn == 1 else 'runs have'} done no epoch and cannot be drawn.")
@@ -138,15 +142,17 @@ def _together(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> d
 
 def _listing(group: labels.Group) -> dict[str, Any]:
     first = group.runs[0].stored.recipe
+    foreign = isinstance(first, foreign_runs.Foreign)
     return {
         "label": group.label,
+        "foreign": foreign,
         "summary": first.summary,
-        "toml": recipes.to_toml(first),
+        "toml": foreign_runs.to_toml(first) if isinstance(first, foreign_runs.Foreign) else recipes.to_toml(first),
         "runs": [
             {
                 "label": run.label,
-                "digest": recipes.digest(run.stored.recipe),
-                "again": shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
+                "digest": foreign_runs.digest(run.stored.recipe),
+                "again": None if foreign else shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
                 "command": _command(run.stored.environment.get(COMMAND)),
             }
             for run in group.runs
@@ -183,15 +189,18 @@ def _plain(value: object) -> str | None:
 def _log(run: labels.Run) -> dict[str, Any]:
     """Return a run's records as a table: every epoch, losses and accuracies to six digits."""
     costs = {cost.epoch: cost for cost in run.stored.costs}
-    columns = ["epoch", "step", "loss", "acc", "val_loss", "val_acc", "test_acc", "lr_first", "lr_last"]
+    foreign = imported.is_foreign(run.stored)
+    columns = ["epoch", "step", "loss", "acc", "val_loss", "val_acc", "test_acc"]
+    columns += ["lr_logged"] if foreign else ["lr_first", "lr_last"]
     if all(record.test_acc is None for record in run.stored.epochs):
         columns.remove("test_acc")
     rows = []
     for record in run.stored.epochs:
         cost = costs.get(record.epoch)
         values = [getattr(record, column) for column in columns]
-        rows.append([_digits(value) for value in (*values, cost and cost.train_seconds, cost and cost.joules)])
-    return {"label": run.label, "columns": [*columns, "train_seconds", "joules"], "rows": rows}
+        spent = () if foreign else (cost and cost.train_seconds, cost and cost.joules)
+        rows.append([_digits(value) for value in (*values, *spent)])
+    return {"label": run.label, "columns": [*columns, *(() if foreign else ("train_seconds", "joules"))], "rows": rows}
 
 
 def _digits(value: float | None) -> str:

@@ -98,6 +98,7 @@ def _experiment(one: catalogue.Experiment, found: matching.Matched, names: Mappi
         "copies": [names[id(run)] for run in found.copies],
         "near": [{"run": names[id(near.run)], "differs": list(near.differences)} for near in found.near],
         "others": found.others,
+        "foreign": found.foreign,
         "runs_wanted": SEEDS,
         "command": command(one),
         "petaflop": _petaflop(one),

@@ -71,6 +71,8 @@ def _experiment(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"    not used: {left} more that are near; --json has them"
     if one["others"]:
         yield f"    not used: {one['others']} of other recipes"
+    if one["foreign"]:
+        yield f"    not used: {one['foreign']} imported; that they are of this recipe is only said"
     if len(one["used"]) < one["runs_wanted"]:
         yield f"    to make them ({one['petaflop']:,.3g} PFLOP):"
         yield f"      {one['command']}"

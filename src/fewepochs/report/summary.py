@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, assert_never
 
-from fewepochs import recipe as recipes
 from fewepochs import store
+from fewepochs.foreign import run as foreign_runs
 from fewepochs.records import CostRecord, Crossing
-from fewepochs.report import labels
+from fewepochs.report import imported, labels
 from fewepochs.specs import inputs
 from fewepochs.stats import target as crossing_rules
 
@@ -58,10 +58,11 @@ def _recipe(group: labels.Group, runs: Sequence[dict[str, Any]], *, targets: Seq
         "label": group.label,
         "name": recipe.name,
         "summary": recipe.summary,
+        "foreign": imported.is_foreign(group.runs[0].stored),
         "digest_without_seeds": group.digest,
         "n": len(runs),
         "runs": [run["run"] for run in runs],
-        "validation": validation(recipe.data),
+        "validation": validated(recipe),
         "answers": [_answer(group.label, target, runs) for target in targets] or [_best_answer(group.label, runs)],
     }
 
@@ -70,7 +71,7 @@ def _answer(label: str, target: float, runs: Sequence[dict[str, Any]]) -> dict[s
     firsts = [(run, crossing["first"]) for run in runs for crossing in run["crossings"] if crossing["target"] == target]
     reached = sorted(first["epoch"] for _, first in firsts if first["reached"])
     censored = [run for run, first in firsts if not first["reached"]]
-    pinned = sum(first["pinned"] for _, first in firsts)
+    pinned = sum(first["pinned"] is True for _, first in firsts)
     clauses = _censored_clauses(censored, n=len(runs))
     if reached:
         clauses.insert(0, f"after {_count(reached, 'epoch')} ({_of(len(reached), len(runs))})")
@@ -130,6 +131,15 @@ def validation(data: inputs.DataSpec) -> str:
             assert_never(unknown)
 
 
+def validated(origin: foreign_runs.Origin) -> str:
+    """Return in words what images a run's validation accuracy was taken on; of a foreign run, what is said."""
+    recipe = foreign_runs.described(origin)
+    if recipe is not None:
+        return validation(recipe.data)
+    said = origin.validation if isinstance(origin, foreign_runs.Foreign) else None
+    return "not said on which images it is validated" if said is None else f"validated on {said} images, as is said"
+
+
 def _of(some: int, n: int) -> str:
     return f"{some} of {n} {'run' if n == 1 else 'runs'}"
 
@@ -150,7 +160,9 @@ def _run(run: labels.Run, *, recipe: str, targets: Sequence[float]) -> dict[str,
         "run": run.label,
         "recipe": recipe,
         "seed": stored.recipe.seed,
-        "digest": recipes.digest(stored.recipe),
+        "foreign": imported.is_foreign(stored),
+        "source": imported.source(stored),
+        "digest": foreign_runs.digest(stored.recipe),
         "state": stored.status.state,
         "reason": stored.status.reason,
         "epochs": len(stored.epochs),
@@ -182,7 +194,8 @@ def _crossing(crossing: Crossing, run: store.StoredRun) -> dict[str, Any]:
     if crossing.epoch is not None and crossing.joules is None:
         epoch = crossing.epoch
         done = sum(record.epoch <= epoch for record in run.epochs)
-        reason = _why_no_joules([cost for cost in run.costs if cost.epoch <= epoch], epochs=done)
+        spent = [cost for cost in run.costs if cost.epoch <= epoch]
+        reason = imported.COST if imported.is_foreign(run) else _why_no_joules(spent, epochs=done)
     return {**crossing.model_dump(mode="json", exclude={"target", "rule", "hold"}), "joules_reason": reason}
 
 
@@ -192,7 +205,7 @@ def _costs(run: store.StoredRun) -> dict[str, Any]:
     seconds = sum(cost.train_seconds for cost in costs)
     images = sum(cost.images_per_second * cost.train_seconds for cost in costs)
     peaks = [cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None]
-    reason = _why_no_joules(costs, epochs=len(run.epochs))
+    reason = imported.COST if imported.is_foreign(run) else _why_no_joules(costs, epochs=len(run.epochs))
     sources = sorted({cost.joules_source for cost in costs if cost.joules_source is not None})
     return {
         "epochs": len(costs),
@@ -242,11 +255,12 @@ def _caveats(groups: Sequence[labels.Group], runs: Sequence[dict[str, Any]]) -> 
             "A crossing marked as pinned came within two epochs after a drop of the learning rate: it tells where the "
             "schedule drops the rate, not how fast the optimizer is."
         )
-    if any(isinstance(group.runs[0].stored.recipe.data.validation, inputs.TestImages) for group in groups):
+    if any(imported.on_test_images(group.runs[0].stored.recipe) for group in groups):
         caveats.append(
             "Where the validation images are the test images, a recipe chosen by these numbers has been chosen on the "
             "test set."
         )
+    caveats.extend(imported.caveats(groups))
     caveats.extend(f"{run['run']} {_outcome(run)}." for run in runs if run["state"] != "finished")
     return caveats
 

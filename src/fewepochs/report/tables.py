@@ -5,7 +5,8 @@
     cost          load, watts, seconds an epoch, images a second, peak memory
 
 A row is one recipe, its runs differ in their seeds alone. Recipes that share a value of the field but differ otherwise
-have rows of their own, and it is said in what they differ.
+have rows of their own, and it is said in what they differ. A foreign run has the fields of the recipe that it is
+described by, or none.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from fewepochs import problems, store
 from fewepochs import recipe as recipes
 from fewepochs.claims import evidence
 from fewepochs.errors import Problem, RecipeError
-from fewepochs.report import comparison, comparison_console, labels, summary
+from fewepochs.foreign import run as foreign_runs
+from fewepochs.report import comparison, comparison_console, imported, labels, summary
 from fewepochs.report.table_text import Page, Table
 from fewepochs.specs import base
 from fewepochs.stats import arms, compare, ranges, survival
 
 Kind = Literal["transitions", "best", "cost"]
-NONE = "-"
+NONE, UNKNOWN = "-", "unknown"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def build(
         case "cost":
             tables, notes = _cost(rows, by=by)
     few = () if kind == "cost" else comparison.few(groups)
-    said = [*notes, *_otherwise(groups, by), *few, *copies]
+    said = [*notes, *_otherwise(groups, by), *imported.caveats(groups), *few, *copies]
     return Page(kind, (tables,), tuple(said), asked={"by": by})
 
 
@@ -70,15 +72,23 @@ def build(
 
 def _rows(groups: Sequence[labels.Group], by: str) -> list[Row]:
     """Return a row for each group, by rising value of the field."""
-    found = [(group, _value(group.runs[0].stored.recipe, by)) for group in groups]
+    told = [foreign_runs.described(group.runs[0].stored.recipe) for group in groups]
+    values = [None if recipe is None else _value(recipe, by) for recipe in told]
+    found = list(zip(groups, values, strict=True))
     if all(value is None for _, value in found):
-        allowed = differing([group.runs[0].stored.recipe for group in groups])
-        fields = {name for group in groups for name in _fields(group.runs[0].stored.recipe)}
-        near = problems.nearest(by, sorted(fields))
-        told = f"the runs differ in {', '.join(allowed)}" if allowed else "any field; the runs do not differ"
-        raise RecipeError("table", (Problem("--by", "no field of these recipes", repr(by), told, near),))
+        raise RecipeError("table", (_no_field(by, [recipe for recipe in told if recipe is not None]),))
     rows = [Row(value, _shown(value), group) for group, value in found]
     return sorted(rows, key=lambda row: (*_order(row.value), row.group.label))
+
+
+def _no_field(by: str, found: Sequence[recipes.Recipe]) -> Problem:
+    if not found:
+        allowed = "none: no recipe describes these runs; import them with --recipe"
+        return Problem("--by", "no field of these runs", repr(by), allowed)
+    differ = differing(found)
+    near = problems.nearest(by, sorted({name for recipe in found for name in _fields(recipe)}))
+    allowed = f"the runs differ in {', '.join(differ)}" if differ else "any field; the runs do not differ"
+    return Problem("--by", "no field of these recipes", repr(by), allowed, near)
 
 
 def _value(recipe: recipes.Recipe, by: str) -> Any:
@@ -127,7 +137,7 @@ def _shown(value: Any) -> str:
 
 def _keys(rows: Sequence[Row], by: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the heads and cells that say what a row is about: the value, and the recipe where that is not enough."""
-    alone = len({row.shown for row in rows}) == len(rows)
+    alone = len({row.shown for row in rows}) == len(rows) and not any(imported.is_foreign(row.runs[0]) for row in rows)
     heads = (by, "n") if alone else (by, "recipe", "n")
     return heads, [(row.shown, *(() if alone else (row.group.label,)), str(len(row.group.runs))) for row in rows]
 
@@ -138,11 +148,12 @@ def _about(row: Row, by: str) -> dict[str, Any]:
 
 
 def _otherwise(groups: Sequence[labels.Group], by: str) -> Iterable[str]:
-    found = [group.runs[0].stored.recipe for group in groups]
+    told = [foreign_runs.described(group.runs[0].stored.recipe) for group in groups]
+    found = [recipe for recipe in told if recipe is not None]
     others = [name for name in differing(found) if name != by and not name.startswith(f"{by}.")]
     if others:
-        told = ", ".join(others[:6]) + (f" and {len(others) - 6} fields more" if len(others) > 6 else "")
-        yield f"The recipes also differ in {told}: what the rows show is not {by} alone."
+        named = ", ".join(others[:6]) + (f" and {len(others) - 6} fields more" if len(others) > 6 else "")
+        yield f"The recipes also differ in {named}: what the rows show is not {by} alone."
     yield from comparison.differences(groups)
 
 
@@ -269,6 +280,8 @@ def _cost(rows: Sequence[Row], *, by: str) -> tuple[Table, list[str]]:
 
 
 def _costs(runs: Sequence[store.StoredRun]) -> dict[str, dict[str, Any]]:
+    if any(map(imported.is_foreign, runs)):  # then all of the row's
+        return dict.fromkeys(_COSTS, _of([imported.COST for _ in runs]))
     return {
         "load": _spread(runs, "load"),
         "watts": _spread(runs, "watts"),
@@ -278,9 +291,12 @@ def _costs(runs: Sequence[store.StoredRun]) -> dict[str, dict[str, Any]]:
     }
 
 
+_COSTS = ("load", "watts", "seconds_per_epoch", "images_per_second", "peak_memory_bytes")
+
+
 def _absent(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[tuple[str, str]]:
-    told = {(name.replace("_", " "), costs[name]["reason"]) for costs in found for name in costs}
-    return sorted((name, reason) for name, reason in told if reason is not None)
+    told: set[tuple[str, str]] = {(name.replace("_", " "), costs[name]["reason"]) for costs in found for name in costs}
+    return sorted((name, reason) for name, reason in told if reason not in (None, imported.COST))
 
 
 def _images_per_second(run: store.StoredRun) -> ranges.Bounds | str:
@@ -316,11 +332,13 @@ def _of(told: Sequence[ranges.Bounds | str]) -> dict[str, Any]:
 
 def _range(found: Mapping[str, Any], form: str) -> str:
     if found["median"] is None:
-        return NONE
+        return UNKNOWN if found["reason"] == imported.COST else NONE
     if found["lowest"] == found["highest"]:
         return format(found["median"], form)
     return f"{found['median']:{form}} ({found['lowest']:{form}}-{found['highest']:{form}})"
 
 
 def _memory(found: Mapping[str, Any]) -> str:
-    return NONE if found["median"] is None else f"{found['median'] / 1e6:,.0f} MB"
+    if found["median"] is None:
+        return UNKNOWN if found["reason"] == imported.COST else NONE
+    return f"{found['median'] / 1e6:,.0f} MB"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fewepochs.records import Best, CostRecord, Crossing, EpochRecord, RunState
+from fewepochs.records import Best, CostRecord, Crossing, Epoch, RunState
 from fewepochs.stats import survival
 from fewepochs.stats import target as crossing_rules
 
@@ -33,7 +33,7 @@ class Run:
 
     name: str
     seeds: SeedKey
-    epochs: Sequence[EpochRecord]
+    epochs: Sequence[Epoch]
     costs: Sequence[CostRecord]
     budget: int
     state: RunState
@@ -62,9 +62,9 @@ class Arm:
 class Observed:
     """An arm's answers about one target: run i of `sample` has the seeds `seeds[i]`, in rising order.
 
-    `pinned` counts the arm's pinned crossings; `lost` are the names of runs that reached the target or ended at an
-    unknown time (costs that nobody recorded): they are not in the sample. `early` counts runs in it that ended
-    before their budget with the target, if at all, still ahead of them.
+    `pinned` counts the arm's crossings that are known to be pinned; `lost` are the names of runs that reached the
+    target or ended at an unknown time (costs that nobody recorded): they are not in the sample. `early` counts runs in
+    it that ended before their budget with the target, if at all, still ahead of them.
     """
 
     label: str
@@ -96,7 +96,7 @@ def _observed(label: str, found: Sequence[tuple[Run, Crossing]], *, needed: int,
         kept.append((run.seeds, time, crossing.reached))
         early += not crossing.reached and not run.hopeless and len(run.epochs) < run.budget
     sample = survival.Sample(tuple(time for _, time, _ in kept), tuple(reached for _, _, reached in kept))
-    pinned = sum(crossing.pinned for _, crossing in found)
+    pinned = sum(crossing.pinned is True for _, crossing in found)
     return Observed(label, tuple(key for key, _, _ in kept), sample, pinned, tuple(lost), early)
 
 

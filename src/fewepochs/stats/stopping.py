@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from fewepochs.records import EpochRecord, Stopped
+from fewepochs.records import Epoch, Stopped
 from fewepochs.specs import base
 
 
@@ -43,7 +43,7 @@ class Verdict(base.Spec):
     reason: str
 
 
-def verdict(stop: Stop, epochs: Sequence[EpochRecord]) -> Verdict | None:
+def verdict(stop: Stop, epochs: Sequence[Epoch]) -> Verdict | None:
     """Return whether the curve so far ends the run by the rule `stop`, None while it goes on.
 
     >>> verdict(Stop(target=0.9), ()) is None

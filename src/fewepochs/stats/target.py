@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from fewepochs.records import Best, CostRecord, Crossing, EpochRecord
+from fewepochs.records import Best, CostRecord, Crossing, Epoch, EpochRecord
 
 DROP_RATIO = 0.5
 """A rate that falls to half or less at once has dropped."""
@@ -23,7 +23,7 @@ PINNED_EPOCHS = 2
 
 
 def crossing(
-    epochs: Sequence[EpochRecord],
+    epochs: Sequence[Epoch],
     target: float,
     *,
     rule: Literal["first", "held"] = "first",
@@ -33,7 +33,7 @@ def crossing(
     """Return whether and when `target` (a fraction, 0 to 1) is reached on the curve `epochs`.
 
     `hold` (at least 1) matters to the rule "held" alone. Seconds and joules are sums over `costs` up to the crossing,
-    None where a cost is missing.
+    None where a cost is missing; whether it is pinned is None where the learning rates are.
 
     >>> crossing((), 0.9).censored_at
     0
@@ -63,14 +63,14 @@ def crossing(
         epoch=epoch,
         step=epochs[index].step,
         censored_at=None,
-        pinned=any(drop < epoch <= drop + PINNED_EPOCHS for drop in drops(epochs)),
+        pinned=_pinned(epochs, epoch),
         train_seconds=sum(cost.train_seconds for cost in spent) if complete else None,
         joules=_total([cost.joules for cost in spent]) if complete else None,
     )
 
 
 def crossings(
-    epochs: Sequence[EpochRecord],
+    epochs: Sequence[Epoch],
     targets: Sequence[float],
     *,
     hold: int = 3,
@@ -82,19 +82,35 @@ def crossings(
     )
 
 
-def drops(epochs: Sequence[EpochRecord]) -> tuple[int, ...]:
+def _pinned(epochs: Sequence[Epoch], epoch: int) -> bool | None:
+    """Return whether the crossing at `epoch` comes soon after a drop; None where the rates before it are not known."""
+    if any(rates(record) is None for record in epochs if record.epoch <= epoch):
+        return None
+    return any(drop < epoch <= drop + PINNED_EPOCHS for drop in drops(epochs))
+
+
+def rates(record: Epoch) -> tuple[float, float] | None:
+    """Return the learning rates of the epoch's first and last step; another tool writes one for both, or none."""
+    if isinstance(record, EpochRecord):
+        return record.lr_first, record.lr_last
+    return None if record.lr_logged is None else (record.lr_logged, record.lr_logged)
+
+
+def drops(epochs: Sequence[Epoch]) -> tuple[int, ...]:
     """Return after how many epochs the learning rate dropped: 81 means that epoch 82 was the first to see it.
 
     A fall between two epochs is a drop, unless the rate was falling at that pace already: a straight line to zero
-    halves in its last epochs. A fall within an epoch is one if the rate then stays: smooth ones fall on.
+    halves in its last epochs. A fall within an epoch is one if the rate then stays: smooth ones fall on. Of a foreign
+    run the one rate written for an epoch counts for all of it; where none is written, no drop is seen.
     """
     found = []
-    for k, (before, after) in enumerate(pairwise(epochs)):
-        pace = epochs[k - 1].lr_first - before.lr_first if k else 0.0
-        if _dropped(before.lr_first, before.lr_last) and after.lr_first == before.lr_last:
-            found.append(before.epoch - 1)
-        if _dropped(before.lr_last, after.lr_first) and not _steady(pace, before.lr_last - after.lr_first):
-            found.append(before.epoch)
+    known = [(record.epoch, both) for record in epochs if (both := rates(record)) is not None]
+    for k, ((epoch, (first, last)), (_, (next_first, _))) in enumerate(pairwise(known)):
+        pace = known[k - 1][1][0] - first if k else 0.0
+        if _dropped(first, last) and next_first == last:
+            found.append(epoch - 1)
+        if _dropped(last, next_first) and not _steady(pace, last - next_first):
+            found.append(epoch)
     return tuple(found)
 
 
@@ -107,7 +123,7 @@ def _steady(pace: float, fall: float) -> bool:
     return 0.99 * fall <= pace <= 3 * fall
 
 
-def best(epochs: Sequence[EpochRecord]) -> Best | None:
+def best(epochs: Sequence[Epoch]) -> Best | None:
     """Return the highest validation accuracy and the first epoch that had it, or None before the first epoch."""
     if not epochs:
         return None

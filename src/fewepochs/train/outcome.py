@@ -31,7 +31,7 @@ def is_done(run: store.StoredRun, *, stop: stopping.Stop) -> bool:
 
 def is_as_named(run: store.StoredRun) -> bool:
     """Return whether the folder's name has the digest of its recipe: if not, someone changed one of the two."""
-    return run.name.endswith(recipes.digest(run.recipe)[:8])
+    return run.name.endswith(recipes.digest(store.trained(run))[:8])
 
 
 def already(path: Path, *, stop: stopping.Stop) -> Outcome | None:

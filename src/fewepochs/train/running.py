@@ -65,7 +65,7 @@ def _refuse_edited(run: store.StoredRun) -> None:
     if snapshot is None:
         return
     trained = recipes.from_json(snapshot.facts.recipe, source="the checkpoint")
-    if differences := recipes.differences(trained, run.recipe):
+    if differences := recipes.differences(trained, store.trained(run)):
         raise CheckpointError(
             f"{run.path}: this run was trained with another recipe than {store.RECIPE} now says:\n"
             + "\n".join(f"  {line}" for line in differences)

@@ -123,7 +123,7 @@ def train(
         view=view,
         progress=progress,
         saves=saves.Saves(folder.checkpoints, every_seconds=checkpoint_seconds),
-        records=list(store.read(folder.path).epochs),
+        records=list(store.read(folder.path).own_epochs),
     )
     also = {signal.SIGUSR1: work.save_soon, signal.SIGCONT: training.meter.woken}
     with interrupt.catching(progress, also=also) as caught:

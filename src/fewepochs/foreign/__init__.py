@@ -1,0 +1,1 @@
+"""What other tools recorded of a training run: a value that says where it came from, and readers of their files."""

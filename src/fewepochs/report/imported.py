@@ -1,0 +1,68 @@
+"""What a report says about runs that another tool trained: where they came from, and what nobody knows about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fewepochs import store
+from fewepochs.foreign import run as foreign_runs
+from fewepochs.report import labels
+from fewepochs.specs import inputs
+
+COST = "imported"
+"""Why a foreign run has no seconds, joules or memory."""
+
+MOST_FILES = 3
+
+
+def is_foreign(run: store.StoredRun) -> bool:
+    """Return whether `run` was imported."""
+    return isinstance(run.recipe, foreign_runs.Foreign)
+
+
+def source(run: store.StoredRun) -> dict[str, Any] | None:
+    """Return the file that a foreign run was read from as JSON-able data; None for a run trained here."""
+    if not isinstance(run.recipe, foreign_runs.Foreign):
+        return None
+    return run.recipe.source.model_dump(mode="json", exclude_none=True)
+
+
+def on_test_images(origin: foreign_runs.Origin) -> bool:
+    """Return whether the validation images are known, or said, to be the test images."""
+    if isinstance(origin, foreign_runs.Foreign) and origin.described is None:
+        return origin.validation == "test"
+    recipe = foreign_runs.described(origin)
+    return recipe is not None and isinstance(recipe.data.validation, inputs.TestImages)
+
+
+def caveats(groups: Sequence[labels.Group]) -> Iterable[str]:
+    """Yield of each foreign group what is only said of it, and what is not known."""
+    for group in groups:
+        origin = group.runs[0].stored.recipe
+        if not isinstance(origin, foreign_runs.Foreign):
+            continue
+        said = "a recipe" if origin.described is not None else "a name, not by a recipe: its data are not known either"
+        yield (
+            f"{group.label} was imported from {_files(group)}: what it trained is its user's word, told by {said}. Its "
+            "seconds, joules and memory are unknown, and its seeds make no pairs with those of other recipes."
+        )
+        without = [run for run in group.runs if any(record.lr_logged is None for record in run.stored.epochs)]
+        if without:
+            which = "" if len(without) == len(group.runs) else f" of {len(without)} of its runs"
+            yield f"{group.label}: no learning rate in the files{which}: whether a crossing is pinned is not known."
+        for run in group.runs:
+            yield from (f"{run.label}: {note}." for note in _notes(run.stored))
+
+
+def _files(group: labels.Group) -> str:
+    sources = [run.stored.recipe.source for run in group.runs if isinstance(run.stored.recipe, foreign_runs.Foreign)]
+    kinds = ", ".join(dict.fromkeys(source.kind for source in sources))
+    files = [labels.shown(name) for name in dict.fromkeys(source.file for source in sources)]
+    told = ", ".join(files[:MOST_FILES]) + (f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else "")
+    return f"{told} ({kinds})"
+
+
+def _notes(run: store.StoredRun) -> list[str]:
+    notes = run.environment.get("notes")
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
