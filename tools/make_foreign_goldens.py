@@ -1,8 +1,8 @@
 """Write tests/goldens/foreign/: what the real Keras writes about tiny trainings, and what it remembers of them itself.
 
 CSVLogger writes the CSV files. The TensorBoard callback needs TensorFlow for its summaries; a stand-in for
-`tensorflow.summary` hands them to tensorboard's own writer, in the form in which TensorFlow 2 writes them: folders, tags
-and steps are the callback's. `history.json` has Keras's History of each training, and the versions.
+`tensorflow.summary` hands them to tensorboard's own writer, in the form in which TensorFlow 2 writes them: folders,
+tags and steps are the callback's. `history.json` has Keras's History of each training, and the versions.
 
 usage: python tools/make_foreign_goldens.py        (takes half a minute; needs the dev extra)
 """
@@ -10,6 +10,7 @@ usage: python tools/make_foreign_goldens.py        (takes half a minute; needs t
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ class Writer:
         """Let `Summary.scalar` write here."""
         Summary.current = self.events
         yield
+        Summary.current = None
 
     def close(self) -> None:
         """End the file."""
@@ -62,24 +64,25 @@ class Summary:
 
     @staticmethod
     def scalar(name: str, value: float, *, step: int) -> None:
-        """Write a number as TensorFlow 2 does: a 32-bit tensor."""
+        """Write a number as TensorFlow 2 does: a 32-bit tensor; where no writer is the default, nothing."""
+        if Summary.current is None:
+            return
         summary = summary_v2.scalar_pb(name, np.float32(value))
-        Summary.current.add_event(event_pb2.Event(wall_time=0.0, step=step, summary=summary))
+        Summary.current.add_event(event_pb2.Event(wall_time=0.0, step=int(step), summary=summary))
 
 
 def train(
     *callbacks: keras.callbacks.Callback, epochs: int = 6, lr: float = 0.01, first: int = 0, **options: Any
-) -> dict[str, list[float]]:
-    """Train a small net on digits; return its History."""
+) -> dict[str, list[float | None]]:
+    """Train a small net on digits; return its History, None for what is not finite."""
     images, labels = datasets.load_digits(return_X_y=True)
     keras.utils.set_random_seed(3)
-    model = keras.Sequential([keras.layers.Input((64,)), keras.layers.Dense(10, activation="softmax")])
-    optimizer = keras.optimizers.Adam(lr)
-    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model = keras.Sequential([keras.layers.Input((64,)), keras.layers.Dense(10)])
+    optimizer = keras.optimizers.Adam(lr) if lr < 1 else keras.optimizers.SGD(lr)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     held = images[-VALIDATED:] / 16, labels[-VALIDATED:]
     options = {"validation_data": held, **options}
-    if lr > 1e10:
-        images = images * 1e30
     found = model.fit(
         images[:500] / 16,
         labels[:500],
@@ -89,14 +92,19 @@ def train(
         callbacks=list(callbacks),
         **options,
     )
-    return {name: [float(value) for value in values] for name, values in found.history.items()}
+    history = {name: [float(value) for value in values] for name, values in found.history.items()}
+    return {name: [value if math.isfinite(value) else None for value in values] for name, values in history.items()}
+
+
+def log(name: str, **options: Any) -> keras.callbacks.CSVLogger:
+    """Return the callback that writes the CSV file `name`."""
+    return keras.callbacks.CSVLogger(str(FOLDER / f"{name}.csv"), **options)
 
 
 def main() -> None:
     """Train, write, remember."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    log = lambda name, **more: keras.callbacks.CSVLogger(str(FOLDER / f"{name}.csv"), **more)  # noqa: E731
     step = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 if epoch < 3 else 0.001)
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", min_delta=10.0, patience=2, factor=0.1)
     board = keras.callbacks.TensorBoard(str(FOLDER / "board"), write_graph=False)
@@ -107,7 +115,7 @@ def main() -> None:
         "plain": train(log("plain")),
         "unvalidated": train(log("unvalidated"), validation_data=None),
         "every-second": train(log("every-second"), validation_freq=2),
-        "diverged": train(log("diverged"), lr=1e30),
+        "diverged": train(log("diverged"), lr=1e38),
         "board": train(step, board),
     }
     train(log("again", append=True), epochs=3)
