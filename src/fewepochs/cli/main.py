@@ -17,6 +17,7 @@ from fewepochs import errors
 from fewepochs.cli import (
     budgeting,
     comparing,
+    importing,
     looking,
     output,
     planning,
@@ -46,6 +47,7 @@ app.command()(probing.lr_range)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
 app.command()(budgeting.budget)
+app.command("import")(importing.bring_in)
 app.add_typer(studying.study_app, name="study")
 app.add_typer(looking.recipes_app, name="recipes")
 app.add_typer(looking.data_app, name="data")

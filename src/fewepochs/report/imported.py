@@ -9,6 +9,7 @@ from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import labels
 from fewepochs.specs import inputs
+from fewepochs.stats import target as crossing_rules
 
 COST = "imported"
 """Why a foreign run has no seconds, joules or memory."""
@@ -52,7 +53,7 @@ def caveats(groups: Sequence[labels.Group]) -> Iterable[str]:
             which = "" if len(without) == len(group.runs) else f" of {len(without)} of its runs"
             yield f"{group.label}: no learning rate in the files{which}: whether a crossing is pinned is not known."
         for run in group.runs:
-            yield from (f"{run.label}: {note}." for note in _notes(run.stored))
+            yield from (f"{run.label}: {note}." for note in notes(run.stored))
 
 
 def _files(group: labels.Group) -> str:
@@ -63,6 +64,38 @@ def _files(group: labels.Group) -> str:
     return f"{told} ({kinds})"
 
 
-def _notes(run: store.StoredRun) -> list[str]:
-    notes = run.environment.get("notes")
-    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+def notes(run: store.StoredRun) -> list[str]:
+    """Return what was noted when the files of `run` were read."""
+    kept = run.environment.get("notes")
+    return [note for note in kept if isinstance(note, str)] if isinstance(kept, list) else []
+
+
+# --- after an import ------------------------------------------------------------------------------------------------
+
+
+def line(run: store.StoredRun, *, already: bool) -> str:
+    """Return the line that an import prints for a run."""
+    best, origin = crossing_rules.best(run.epochs), run.recipe
+    file = f" from {origin.source.file} ({origin.source.kind})" if isinstance(origin, foreign_runs.Foreign) else ""
+    told = "" if best is None else f", best val_acc {best.val_acc:.4f} @{best.epoch}"
+    standing = f", {run.status.state}: {run.status.reason}" if run.status.reason else ""
+    count = f"{len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"
+    return f"{run.path}: {'already imported' if already else 'imported'}, {count}{file}{told}{standing}"
+
+
+def entry(run: store.StoredRun, *, already: bool) -> dict[str, Any]:
+    """Return the same as JSON-able data."""
+    best = crossing_rules.best(run.epochs)
+    return {
+        "run": run.name,
+        "path": str(run.path),
+        "foreign": True,
+        "source": source(run),
+        "seed": run.recipe.seed,
+        "epochs": len(run.epochs),
+        "state": run.status.state,
+        "reason": run.status.reason,
+        "best": None if best is None else best.model_dump(),
+        "already": already,
+        "notes": notes(run),
+    }

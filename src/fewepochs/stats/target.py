@@ -83,10 +83,18 @@ def crossings(
 
 
 def _pinned(epochs: Sequence[Epoch], epoch: int) -> bool | None:
-    """Return whether the crossing at `epoch` comes soon after a drop; None where the rates before it are not known."""
-    if any(rates(record) is None for record in epochs if record.epoch <= epoch):
+    """Return whether the crossing at `epoch` comes soon after a drop; None where the rates do not tell.
+
+    Other tools write one rate an epoch: its own, or the one that callbacks at its end left for the next one (Keras
+    does both). Where these two readings disagree, it is not known.
+    """
+    before = epochs[:epoch]
+    if any(rates(record) is None for record in before):
         return None
-    return any(drop < epoch <= drop + PINNED_EPOCHS for drop in drops(epochs))
+    late = (0,) if all(isinstance(record, EpochRecord) for record in before) else (0, 1)
+    found = drops(epochs)
+    readings = {any(drop < epoch - by <= drop + PINNED_EPOCHS for drop in found) for by in late}
+    return readings.pop() if len(readings) == 1 else None
 
 
 def rates(record: Epoch) -> tuple[float, float] | None:
@@ -101,7 +109,7 @@ def drops(epochs: Sequence[Epoch]) -> tuple[int, ...]:
 
     A fall between two epochs is a drop, unless the rate was falling at that pace already: a straight line to zero
     halves in its last epochs. A fall within an epoch is one if the rate then stays: smooth ones fall on. Of a foreign
-    run the one rate written for an epoch counts for all of it; where none is written, no drop is seen.
+    run the one rate written for an epoch is taken as its own; where none is written, no drop is seen.
     """
     found = []
     known = [(record.epoch, both) for record in epochs if (both := rates(record)) is not None]
