@@ -173,8 +173,8 @@ def _table(
             data.append({**facts, "reason": f"no runs of {missing}"})
             continue
         saving = attribution.saving(one, other, target=target, horizon=horizon, confidence=compare.CONFIDENCE)
-        rows.append((name, *_cells(saving, pinned=one.pinned + other.pinned)))
-        data.append({**facts, **_numbers(saving, pinned=one.pinned + other.pinned)})
+        rows.append((name, *_cells(saving, pinned=(one.pinned or 0) + (other.pinned or 0))))
+        data.append({**facts, **_numbers(saving, pinned=(one.pinned or 0) + (other.pinned or 0))})
     told = {"with": "put into the base", "without": "left out of the full recipe", "full": "base and full"}[role]
     until = "" if horizon is None else f", means up to {horizon:g}"
     heads = ("ingredient", "n", "reached", "pinned", "epochs saved")

@@ -71,7 +71,7 @@ def _rows(found: Mapping[str, Any], target: float) -> list[tuple[str, ...]]:
             estimate(row["restricted_mean"], by=found["by"]),
             point(row["seconds"], by="seconds"),
             point(row["joules"], by="joules"),
-            str(row["pinned"]),
+            "unknown" if row["pinned"] is None else str(row["pinned"]),
         ]
         if found["width"] is not None:
             cells.append("-" if row["seeds_needed"] is None else str(row["seeds_needed"]))

@@ -38,20 +38,25 @@ def on_test_images(origin: foreign_runs.Origin) -> bool:
 
 
 def caveats(groups: Sequence[labels.Group]) -> Iterable[str]:
-    """Yield of each foreign group what is only said of it, and what is not known."""
-    for group in groups:
-        origin = group.runs[0].stored.recipe
-        if not isinstance(origin, foreign_runs.Foreign):
-            continue
-        said = "a recipe" if origin.described is not None else "a name, not by a recipe: its data are not known either"
-        yield (
-            f"{group.label} was imported from {_files(group)}: what it trained is its user's word, told by {said}. Its "
-            "seconds, joules and memory are unknown, and its seeds make no pairs with those of other recipes."
-        )
-        without = [run for run in group.runs if any(record.lr_logged is None for record in run.stored.epochs)]
-        if without:
-            which = "" if len(without) == len(group.runs) else f" of {len(without)} of its runs"
-            yield f"{group.label}: no learning rate in the files{which}: whether a crossing is pinned is not known."
+    """Yield of all foreign groups together what is only said of them, and what is not known."""
+    found = [group for group in groups if is_foreign(group.runs[0].stored)]
+    if not found:
+        return
+    yield (
+        f"Imported: {'; '.join(f'{group.label} from {_files(group)}' for group in found)}. What they trained is their "
+        "user's word; their seconds, joules and memory are unknown; their seeds make no pairs with others."
+    )
+    nameless = [group.label for group in found if foreign_runs.described(group.runs[0].stored.recipe) is None]
+    if nameless:
+        yield f"No recipe describes {', '.join(nameless)}: on which data they were trained is not known either."
+    rateless = [
+        group.label
+        for group in found
+        if any(crossing_rules.rates(record) is None for run in group.runs for record in run.stored.epochs)
+    ]
+    if rateless:
+        yield f"No learning rate is known of {', '.join(rateless)}: whether their crossings are pinned is not known."
+    for group in found:
         for run in group.runs:
             yield from (f"{run.label}: {note}." for note in notes(run.stored))
 

@@ -211,7 +211,7 @@ def _transition(one: Mapping[str, Any]) -> str:
 
 def _transition_notes(data: Sequence[Mapping[str, Any]]) -> list[str]:
     notes = []
-    pinned, reached = (sum(one[name] for one in data) for name in ("pinned", "reached"))
+    pinned, reached = (sum(one[name] or 0 for one in data) for name in ("pinned", "reached"))
     if pinned:
         notes.append(
             f"* pinned, {pinned} of {reached} crossings: within two epochs after a drop of the learning rate. They "

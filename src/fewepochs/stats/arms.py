@@ -28,7 +28,7 @@ SeedKey = tuple[int, ...]
 class Run:
     """What the statistics need of a run; `seeds` are its streams', and say which run of another arm is its twin.
 
-    `given_up` says that its stopping rule ended it because the target seemed out of reach.
+    `given_up` says that its stopping rule, or a search, ended it because the target seemed out of reach.
     """
 
     name: str
@@ -62,15 +62,15 @@ class Arm:
 class Observed:
     """An arm's answers about one target: run i of `sample` has the seeds `seeds[i]`, in rising order.
 
-    `pinned` counts the arm's crossings that are known to be pinned; `lost` are the names of runs that reached the
-    target or ended at an unknown time (costs that nobody recorded): they are not in the sample. `early` counts runs in
-    it that ended before their budget with the target, if at all, still ahead of them.
+    `pinned` counts the arm's crossings that are known to be pinned, None where it is known of none; `lost` are the
+    names of runs that reached the target or ended at an unknown time (costs that nobody recorded): they are not in the
+    sample. `early` counts runs in it that ended before their budget with the target, if at all, still ahead of them.
     """
 
     label: str
     seeds: tuple[SeedKey, ...]
     sample: survival.Sample
-    pinned: int
+    pinned: int | None
     lost: tuple[str, ...]
     early: int
 
@@ -96,7 +96,8 @@ def _observed(label: str, found: Sequence[tuple[Run, Crossing]], *, needed: int,
         kept.append((run.seeds, time, crossing.reached))
         early += not crossing.reached and not run.hopeless and len(run.epochs) < run.budget
     sample = survival.Sample(tuple(time for _, time, _ in kept), tuple(reached for _, _, reached in kept))
-    pinned = sum(crossing.pinned is True for _, crossing in found)
+    told = [crossing.pinned for _, crossing in found if crossing.reached]
+    pinned = None if told and set(told) == {None} else sum(one is True for one in told)
     return Observed(label, tuple(key for key, _, _ in kept), sample, pinned, tuple(lost), early)
 
 

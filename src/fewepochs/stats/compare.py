@@ -37,7 +37,7 @@ class Row(Record):
     target: Fraction
     n: Count
     reached: Count
-    pinned: Count
+    pinned: Count | None
     early: Count
     lost: tuple[str, ...]
     share: estimates.Estimate
