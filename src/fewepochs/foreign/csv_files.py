@@ -58,11 +58,13 @@ def parse(content: bytes, *, source: str) -> Table:
 def is_keras(table: Table) -> bool:
     """Return whether CSVLogger may have written `table`: epochs from 0, then names in order of the alphabet.
 
-    It adds names that begin with val_ at the end where there was no validation in the first epoch.
+    Where there was no validation in the first epoch, it adds the same names with val_ at the end.
     """
-    rest = [name for name in table.names[1:] if not name.startswith("val_")]
-    starts = [row[0].strip() for _, row in table.rows[:1] if row]
-    return table.names[:1] == ("epoch",) and rest == sorted(rest) and starts in ([], ["0"])
+    rest = table.names[1:]
+    trained = tuple(name for name in rest if not name.startswith("val_"))
+    sortings = [tuple(sorted(rest)), (*sorted(trained), *(f"val_{name}" for name in sorted(trained)))]
+    starts = [row[0].strip() for _, row in table.rows[:1]]
+    return table.names[:1] == ("epoch",) and rest in sortings and starts in ([], ["0"])
 
 
 def read(
