@@ -120,8 +120,9 @@ class Best(Record):
 
 
 RunState = Literal["running", "finished", "interrupted", "diverged", "crashed"]
-Stopped = Literal["target", "given-up"]
-"""By which part of its stopping rule a run ended before its budget; see `stats.stopping`."""
+Stopped = Literal["target", "given-up", "paused"]
+"""Why a run was left before its budget: by a part of its stopping rule (`stats.stopping`), or by a search that has not
+promoted it."""
 
 
 class RunStatus(Record):

@@ -23,6 +23,7 @@ from fewepochs.cli import (
     planning,
     probing,
     replicating,
+    searching,
     studying,
     tabulating,
     training,
@@ -49,6 +50,7 @@ app.command()(tabulating.table)
 app.command()(budgeting.budget)
 app.command("import")(importing.bring_in)
 app.add_typer(studying.study_app, name="study")
+app.add_typer(searching.search_app, name="search")
 app.add_typer(looking.recipes_app, name="recipes")
 app.add_typer(looking.data_app, name="data")
 

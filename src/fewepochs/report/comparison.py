@@ -76,7 +76,7 @@ def _run(run: labels.Run) -> arms.Run:
         costs=stored.costs,
         budget=stored.recipe.budget.epochs,
         state=stored.status.state,
-        given_up=stored.status.stopped == "given-up",
+        given_up=stored.status.stopped in ("given-up", "paused"),
     )
 
 
@@ -247,11 +247,16 @@ def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterabl
             f"{_count(diverged)} diverged: counted as not there by the end of the budget, since more epochs would "
             "not have helped."
         )
-    given_up = sum(run.stored.status.stopped == "given-up" for run in short)
+    given_up, paused = (sum(run.stored.status.stopped == why for run in short) for why in ("given-up", "paused"))
     if given_up:
         yield (
             f"{_count(given_up)} given up by the stopping rule: counted as not there by the end of the budget. About "
             "a lower target than the rule was made for that is too pessimistic."
+        )
+    if paused:
+        yield (
+            f"{_count(paused)} left by a search that promoted others: counted as not there by the end of the budget, "
+            "which nobody has seen. `fewepochs resume RUN` trains such a run to its end."
         )
     stopped = sum(run.stored.status.state == "finished" for run in short) - given_up
     if stopped:
@@ -260,7 +265,7 @@ def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterabl
             "\u201cheld\u201d, such a run knows nothing, though it was near. Those numbers are too pessimistic."
         )
     for state, told in (("running", "still running"), ("interrupted", "interrupted"), ("crashed", "crashed")):
-        count = sum(run.stored.status.state == state for run in short)
+        count = sum(run.stored.status.state == state and run.stored.status.stopped is None for run in short)
         if count:
             where = "it stands" if count == 1 else "they stand"
             yield f"{_runs(count)} {told}: censored where {where}, as if the end had nothing to do with the target."

@@ -24,7 +24,10 @@ CRASHED = 1
 
 
 class Job(BaseModel):
-    """A cell's recipe, the folder of its run, what is said of the machine, and the rule that may end it early."""
+    """A cell's recipe, the folder of its run, what is said of the machine, and the rule that may end it early.
+
+    With `until` the run is left after so many epochs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +35,7 @@ class Job(BaseModel):
     path: Path
     runtime: runtimes.Runtime
     stop: stopping.Stop = stopping.NEVER
+    until: int | None = None
 
 
 class Ending(BaseModel):
@@ -62,7 +66,7 @@ def train(job: Job) -> Ending:
     from fewepochs.train import running  # torch: not for those who only plan
 
     try:
-        ended = running.train(job.path, job.recipe, runtime=job.runtime, view=Quiet(), stop=job.stop)
+        ended = running.train(job.path, job.recipe, runtime=job.runtime, view=Quiet(), stop=job.stop, until=job.until)
     except FewEpochsError as error:
         return Ending(exit_code=error.exit_code, message=str(error))
     if ended.signal is not None:

@@ -49,10 +49,13 @@ class View(Protocol):
         """Time for a look at the cells."""
 
 
-def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequence[int] | None = None) -> Conducted:
+def conduct(
+    study: grid.Study, *, out: Path, how: How, view: View, only: Sequence[int] | None = None, until: int | None = None
+) -> Conducted:
     """Train what is missing of `study` in its folder under `out`. Raises FewEpochsError's family.
 
-    Threads a cell are settled when a study begins, and stay: they decide how sums are rounded.
+    With `until` cells are left after so many epochs. Threads a cell are settled when a study begins, and stay: they
+    decide how sums are rounded.
     """
     planned = plan.make(study, out=out)
     chosen = [planned.standings[k].cell for k in numbers(study, only) if planned.standings[k].state != "done"]
@@ -67,6 +70,7 @@ def conduct(study: grid.Study, *, out: Path, how: How, view: View, only: Sequenc
         runtime=_for_cells(how, threads=threads),
         retries=how.retries,
         wish=execute.Wish(),
+        until=until,
     )
     view.begin(planned, jobs=place.free)
     with interrupt.catching(execution.wish) as caught:

@@ -77,7 +77,7 @@ class _Attempts:
 
 @dataclass
 class Execution:
-    """One carrying out of what is missing; `run` does it."""
+    """One carrying out of what is missing; `run` does it. With `until` cells are left after so many epochs."""
 
     study: grid.Study
     path: Path = field(kw_only=True)
@@ -85,6 +85,7 @@ class Execution:
     runtime: runtimes.Runtime = field(kw_only=True)
     retries: int = field(kw_only=True)
     wish: Wish = field(kw_only=True)
+    until: int | None = field(kw_only=True, default=None)
     _running: dict[str, grid.Cell] = field(default_factory=dict, init=False)
     _attempts: dict[str, _Attempts] = field(default_factory=dict, init=False)
     _failed_arms: dict[str, str] = field(default_factory=dict, init=False)
@@ -130,7 +131,11 @@ class Execution:
 
     def _job(self, cell: grid.Cell) -> cells.Job:
         return cells.Job(
-            recipe=cell.recipe, path=self.path / cell.run_name, runtime=self.runtime, stop=self.study.rules.stop
+            recipe=cell.recipe,
+            path=self.path / cell.run_name,
+            runtime=self.runtime,
+            stop=self.study.rules.stop,
+            until=self.until,
         )
 
     def _settle(self, cell: grid.Cell, ending: cells.Ending) -> Event:

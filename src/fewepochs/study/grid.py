@@ -61,7 +61,7 @@ def build(file: files.StudyFile, *, source: str, folder: Path) -> Study:
         allowed = f"at most {files.MOST_CELLS:,}"
         problem = Problem("axes", "too many cells", f"{len(variants) * len(seeds):,}", allowed)
         raise RecipeError(source, (problem,))
-    bases = _Bases(folder)
+    bases = Bases(folder)
     arms: dict[str, recipes.Recipe] = {}
     found: list[Problem] = []
     for name, changes in variants:
@@ -95,10 +95,11 @@ def _twice(cells: Sequence[Cell]) -> Iterator[Problem]:
 # --- arms -----------------------------------------------------------------------------------------------------------
 
 
-class _Bases:
+class Bases:
     """Recipe files and shipped recipes as tables, each read once."""
 
     def __init__(self, folder: Path) -> None:
+        """Look for recipe files in `folder`."""
         self._folder = folder
         self._tables: dict[str, dict[str, Any]] = {}
 
@@ -112,7 +113,7 @@ class _Bases:
         return self._tables[name]
 
 
-def _recipe(name: str, changes: Mapping[str, Any], *, file: files.StudyFile, bases: _Bases) -> recipes.Recipe:
+def _recipe(name: str, changes: Mapping[str, Any], *, file: files.StudyFile, bases: Bases) -> recipes.Recipe:
     changes = dict(changes)
     start = changes.pop("recipe", file.base)
     if not isinstance(start, str):
@@ -137,7 +138,7 @@ def _variants(file: files.StudyFile, *, source: str) -> Iterator[tuple[str, dict
             table: dict[str, Any] = dict(changes)
             for (path, values), value in zip(axes, point, strict=True):
                 parts.append(_word(path, value, values))
-                table = files.lay_over(table, _nested(path, value))
+                table = files.lay_over(table, nested(path, value))
             name = _free("-".join(parts) or file.name, met)
             met.add(name)
             yield name, table
@@ -158,7 +159,12 @@ def _axes(
             raise RecipeError(source, (Problem(field, "not a list of values", problems.shown(value), "[32, 64, 128]"),))
 
 
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
+def nested(path: Sequence[str], value: Any) -> dict[str, Any]:
+    """Return `value` as the tables that the path names.
+
+    >>> nested(("optimizer", "lr"), 0.1)
+    {'optimizer': {'lr': 0.1}}
+    """
     for part in reversed(path):
         value = {part: value}
     assert isinstance(value, dict), "a path has a part"

@@ -33,9 +33,17 @@ class View(session.Watcher, Protocol):
 
 
 def train(
-    path: Path, recipe: recipes.Recipe, *, runtime: runtimes.Runtime, view: View, stop: stopping.Stop = stopping.NEVER
+    path: Path,
+    recipe: recipes.Recipe,
+    *,
+    runtime: runtimes.Runtime,
+    view: View,
+    stop: stopping.Stop = stopping.NEVER,
+    until: int | None = None,
 ) -> Outcome:
     """Train `recipe` in the run folder `path`, from where it stopped if it was begun there, to its end or by `stop`.
+
+    With `until` it is left after so many epochs, and can be gone on with.
 
     What `runtime` leaves open is taken from the environment that the run began in. Raises FewEpochsError's family.
     """
@@ -52,7 +60,12 @@ def train(
             path, training, known=known, dataset=dataset, where=where, say=view.note, strict=runtime.strict
         )
         signal = session.train(
-            training, folder=folder, view=view, stop=stop, checkpoint_seconds=60.0 * runtime.checkpoint_minutes
+            training,
+            folder=folder,
+            view=view,
+            stop=stop,
+            until=until,
+            checkpoint_seconds=60.0 * runtime.checkpoint_minutes,
         )
         return Outcome(store.read(path), signal=signal)
 

@@ -110,11 +110,13 @@ def train(
     folder: store.RunFolder,
     view: Watcher,
     stop: stopping.Stop = stopping.NEVER,
+    until: int | None = None,
     checkpoint_seconds: float = saves.DEFAULT_SECONDS,
 ) -> int | None:
     """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
 
-    In mid-epoch a checkpoint is written after `checkpoint_seconds` without one, and on SIGUSR1.
+    `until` is after how many epochs the run is left, to be gone on with or not. In mid-epoch a checkpoint is written
+    after `checkpoint_seconds` without one, and on SIGUSR1.
     """
     progress = loop.Progress()
     work = _Work(
@@ -130,7 +132,7 @@ def train(
         try:
             view.start(training.recipe, name=folder.path.name, done=tuple(work.records), progress=progress)
             work.note("running")
-            finished = work.until_the_end(stop)
+            finished = work.until_the_end(stop, until=until)
         except DivergedError as error:
             work.saves.end_without()
             work.note("diverged", reason=str(error))
@@ -142,6 +144,9 @@ def train(
             with suppress(StorageError):  # on a full disk this cannot be written either
                 work.note("crashed", reason=f"{type(error).__name__}: {error}")
             raise
+        if work.paused(until) and stopping.verdict(stop, work.records) is None:
+            work.note("interrupted", reason=f"paused after {until} epochs", stopped="paused")
+            return None
         if finished:
             ended_by = stopping.verdict(stop, work.records)
             if ended_by is None:
@@ -164,19 +169,23 @@ class _Work:
     saves: saves.Saves = field(kw_only=True)
     records: list[EpochRecord] = field(kw_only=True)
 
-    def until_the_end(self, stop: stopping.Stop) -> bool:
-        """Train until the budget or the rule ends the run; return False where a signal came first.
+    def paused(self, until: int | None) -> bool:
+        """Return whether the run has done the epochs that were asked for, and has more to do."""
+        return until is not None and until <= self.training.epochs < self.training.recipe.budget.epochs
+
+    def until_the_end(self, stop: stopping.Stop, *, until: int | None) -> bool:
+        """Train until the budget, the rule or `until` epochs end the run; return False where a signal came first.
 
         Whenever the loop has ended its state is saved, in mid-epoch, too.
         """
         training, progress = self.training, self.progress
-        if stopping.verdict(stop, self.records) is not None:
+        if stopping.verdict(stop, self.records) is not None or self.paused(until):
             return True
         while not progress.stop and training.epochs < training.recipe.budget.epochs:
             progress.pause_at = self.saves.due
             for record, cost in loop.run(training, progress=progress):
                 self._store(record, cost)
-                if stopping.verdict(stop, self.records) is not None:
+                if stopping.verdict(stop, self.records) is not None or self.paused(until):
                     self.saves.write(training)
                     return True
             progress.pause = False
