@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewepochs import errors, runtime, store
+import run_folders
+from fewepochs import errors, logs, runtime, store
 from fewepochs.api import results
+from fewepochs.records import EpochRecord
 from run_folders import contents, make
 
 FILES = (store.RECIPE, store.STATUS, store.ENVIRONMENT, store.EPOCHS, store.COSTS)
@@ -87,3 +90,48 @@ def test_a_deep_file_and_a_long_line_are_errors_in_little_time(whole: Path, tmp_
         told(spoilt(whole, tmp_path, name, b"[" * 1_000_000))
         told(spoilt(whole, tmp_path, name, b"9" * 1_000_000 + b"\n"))
         told(spoilt(whole, tmp_path, name, b'{"epoch":' + b"9" * 10_000 + b"}\n"))
+
+
+@FUZZ
+@given(
+    pieces=st.lists(
+        st.sampled_from(
+            [
+                run_folders.epoch(1).model_dump_json(),
+                run_folders.epoch(2).model_dump_json(),
+                run_folders.epoch(3).model_dump_json(),
+                "{",
+                "}",
+                ",",
+                "\n",
+                "\n",
+                '"',
+                '{"epoch":2',
+                " ",
+                "\r",
+            ]
+        ),
+        max_size=9,
+    )
+)
+def test_a_log_read_at_once_is_the_log_read_line_by_line(tmp_path: Path, pieces: list[str]) -> None:
+    log = tmp_path / store.EPOCHS
+    log.write_bytes("".join(pieces).encode())
+    lines = log.read_bytes().split(b"\n")[:-1]
+
+    def outcome(read: Callable[[], tuple[EpochRecord, ...]]) -> object:
+        try:
+            return read()
+        except errors.CheckpointError as error:
+            return str(error)
+
+    slow = outcome(lambda: logs._line_by_line(log, lines, EpochRecord))
+    assert outcome(lambda: logs.read(log, EpochRecord)) == slow
+
+
+def test_a_whole_log_is_validated_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand runs are read in seconds only if their lines are not read one by one."""
+    path = tmp_path / "run"
+    make(path, epochs=3)
+    monkeypatch.setattr(logs, "_line_by_line", None)
+    assert len(store.read(path).epochs) == 3

@@ -26,14 +26,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from fewepochs import logs
 from fewepochs import recipe as recipes
-from fewepochs.errors import CheckpointError, RecipeError, StorageError
+from fewepochs.errors import RecipeError, StorageError
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.records import CostRecord, Epoch, EpochRecord, ForeignEpoch, Record, RunStatus
-
-R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord)
 
 FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
@@ -90,13 +89,17 @@ def read(path: Path) -> StoredRun:
         raise StorageError(f"{path}: not a run folder (no {RECIPE}); runs lie in the folder given with --out")
     try:
         foreign = not (path / RECIPE).is_file()
-        recipe = foreign_runs.load(path / FOREIGN) if foreign else recipes.load(str(path / RECIPE))
+        recipe = (
+            foreign_runs.load(path / FOREIGN)
+            if foreign
+            else recipes.parse(recipes.read_file(str(path / RECIPE)), source=str(path / RECIPE))
+        )
         status = RunStatus.model_validate_json((path / STATUS).read_bytes())
         environment = json.loads((path / ENVIRONMENT).read_bytes())
         if not isinstance(environment, dict):
             raise ValueError(f"{ENVIRONMENT} is not a JSON object")
-        epochs = _read_lines(path / EPOCHS, ForeignEpoch) if foreign else _read_lines(path / EPOCHS, EpochRecord)
-        costs = () if foreign else _read_lines(path / COSTS, CostRecord)
+        epochs = logs.read(path / EPOCHS, ForeignEpoch) if foreign else logs.read(path / EPOCHS, EpochRecord)
+        costs = () if foreign else logs.read(path / COSTS, CostRecord)
     except (OSError, ValueError, RecursionError, RecipeError) as error:
         raise StorageError(f"{path}: the run folder is damaged or incomplete: {error}") from None
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment)
@@ -124,30 +127,6 @@ def find(paths: Sequence[Path]) -> tuple[Path, ...]:
     if not found:
         raise StorageError(f"no run folders in {', '.join(map(str, paths))}")
     return tuple(found)
-
-
-def _read_lines(path: Path, kind: type[R]) -> tuple[R, ...]:
-    """Read a log; a torn last line (no newline, or not a record) does not count, a torn middle line is an error.
-
-    Line n is of epoch n: a line that is missing or stands twice is damage, too.
-    """
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    lines.pop()  # after the last newline: nothing, or a line that was being written
-    records: list[R] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = kind.model_validate_json(line)
-            if record.epoch != number:
-                raise ValueError(f"epoch {record.epoch} in line {number}")
-            records.append(record)
-        except ValueError:
-            if number == len(lines):
-                break
-            raise CheckpointError(
-                f"{path}, line {number}: damaged. Nothing was changed. Restore the file, or delete the run folder "
-                "and train again."
-            ) from None
-    return tuple(records)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
@@ -193,8 +172,8 @@ class RunFolder:
 
     def keep(self, epochs: int) -> None:
         """Cut both logs back to the first `epochs` records: what a resumed run will write again."""
-        _rewrite(self.path / EPOCHS, _read_lines(self.path / EPOCHS, EpochRecord)[:epochs])
-        _rewrite(self.path / COSTS, _read_lines(self.path / COSTS, CostRecord)[:epochs])
+        _rewrite(self.path / EPOCHS, logs.read(self.path / EPOCHS, EpochRecord)[:epochs])
+        _rewrite(self.path / COSTS, logs.read(self.path / COSTS, CostRecord)[:epochs])
 
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json."""

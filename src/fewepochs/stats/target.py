@@ -92,7 +92,8 @@ def _pinned(epochs: Sequence[Epoch], epoch: int) -> bool | None:
     if any(rates(record) is None for record in before):
         return None
     late = (0,) if all(isinstance(record, EpochRecord) for record in before) else (0, 1)
-    found = drops(epochs)
+    # What matters is just before: the drops are looked for there, and in the epoch before, which shows the pace.
+    found = drops(epochs[max(0, epoch - PINNED_EPOCHS - 3) : epoch + 1])
     readings = {any(drop < epoch - by <= drop + PINNED_EPOCHS for drop in found) for by in late}
     return readings.pop() if len(readings) == 1 else None
 

@@ -1,0 +1,61 @@
+"""Logs of runs: a record a line, as JSON.
+
+A log grows by whole lines; what a killed process left of its last one does not count. All lines are validated at once,
+because a thousand runs have fifty thousand of them; where anything is wrong, line by line finds out what.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import GenericAlias
+from typing import Any, TypeVar, cast
+
+from pydantic import TypeAdapter
+
+from fewepochs.errors import CheckpointError
+from fewepochs.records import CostRecord, EpochRecord, ForeignEpoch
+
+R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord)
+
+
+def read(path: Path, kind: type[R]) -> tuple[R, ...]:
+    """Read a log; a torn last line (no newline, or not a record) does not count, a torn middle line is an error.
+
+    Line n is of epoch n: a line that is missing or stands twice is damage, too. Raises CheckpointError; OSError where
+    the file cannot be read; an absent file has no records.
+    """
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    lines.pop()  # after the last newline: nothing, or a line that was being written
+    if all(line[:1] == b"{" and line[-1:] == b"}" and line.count(b"{") == 1 for line in lines):
+        with suppress(ValueError):  # all at once is quicker; where something is wrong, line by line tells what
+            whole = _adapter(kind).validate_json(b"[" + b",".join(lines) + b"]")
+            if [record.epoch for record in whole] == list(range(1, len(lines) + 1)):
+                return whole
+    return _line_by_line(path, lines, kind)
+
+
+@functools.cache
+def _adapter(kind: type[R]) -> TypeAdapter[tuple[R, ...]]:
+    return TypeAdapter(cast(Any, GenericAlias(tuple, (kind, ...))))
+
+
+def _line_by_line(path: Path, lines: Sequence[bytes], kind: type[R]) -> tuple[R, ...]:
+    """Return the records of a log's lines; raises CheckpointError for the first that is damaged, but for the last."""
+    records: list[R] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = kind.model_validate_json(line)
+            if record.epoch != number:
+                raise ValueError(f"epoch {record.epoch} in line {number}")
+            records.append(record)
+        except ValueError:
+            if number == len(lines):
+                break
+            raise CheckpointError(
+                f"{path}, line {number}: damaged. Nothing was changed. Restore the file, or delete the run folder "
+                "and train again."
+            ) from None
+    return tuple(records)
