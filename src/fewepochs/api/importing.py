@@ -113,7 +113,8 @@ def _origin(curve: files.Curve, said: Said, *, seed: int, longest: int) -> forei
         if validation not in (None, by_recipe):
             raise _problem("--validation", f"{validation}, but the recipe says {by_recipe}", f"{by_recipe}, or neither")
         validation = by_recipe
-    source = {"kind": curve.kind, "file": curve.file, "sha256": curve.sha256, "part": curve.part}
+    file = curve.file.encode(errors="backslashreplace").decode()  # a name that is no text, as systems allow
+    source = {"kind": curve.kind, "file": file[-255:], "sha256": curve.sha256, "part": curve.part}
     told = {
         "name": said.name,
         "summary": said.summary,

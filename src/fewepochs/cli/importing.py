@@ -105,7 +105,5 @@ def _print(brought: Sequence[Any], *, as_json: bool) -> None:
         for note in imported.notes(one.run):
             output.say(f"{one.run.name}: {note}")
         if one.kept:
-            output.say(
-                f"{one.run.name}: as imported before; its {', '.join(one.kept)} stay as they were said then. Delete "
-                "the folder to import it anew"
-            )
+            kept = f"said otherwise then, and kept ({', '.join(one.kept)})"
+            output.say(f"{one.run.name}: {kept}; delete the folder to import it anew")

@@ -71,7 +71,8 @@ def _answer(label: str, target: float, runs: Sequence[dict[str, Any]]) -> dict[s
     firsts = [(run, crossing["first"]) for run in runs for crossing in run["crossings"] if crossing["target"] == target]
     reached = sorted(first["epoch"] for _, first in firsts if first["reached"])
     censored = [run for run, first in firsts if not first["reached"]]
-    pinned = sum(first["pinned"] is True for _, first in firsts)
+    told = [first["pinned"] for _, first in firsts if first["reached"]]
+    pinned = None if told and set(told) == {None} else sum(one is True for one in told)
     clauses = _censored_clauses(censored, n=len(runs))
     if reached:
         clauses.insert(0, f"after {_count(reached, 'epoch')} ({_of(len(reached), len(runs))})")
