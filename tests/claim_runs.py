@@ -50,7 +50,7 @@ def claim_run(
 
 def write(run: store.StoredRun, out: Path) -> Path:
     """Write `run` as a folder under `out`; return the folder."""
-    made = store.create(out / run.name, recipe=run.recipe, environment=run.environment, status=run.status)
+    made = store.create(out / run.name, recipe=store.trained(run), environment=run.environment, status=run.status)
     made.path.joinpath(store.EPOCHS).write_text("".join(record.model_dump_json() + "\n" for record in run.epochs))
     made.path.joinpath(store.COSTS).write_text("".join(record.model_dump_json() + "\n" for record in run.costs))
     return made.path

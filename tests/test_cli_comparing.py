@@ -19,8 +19,8 @@ def runs(tmp_path: Path) -> Path:
         for override, plateau in (("batch_size=64", 0.985), ("batch_size=32", 0.973)):
             made = make_run(override, seed=seed, plateau=plateau)
             path = tmp_path / "runs" / made.name
-            folder = store.create(path, recipe=made.recipe, environment=made.environment, status=made.status)
-            for epoch, cost in zip(made.epochs, made.costs, strict=True):
+            folder = store.create(path, recipe=store.trained(made), environment=made.environment, status=made.status)
+            for epoch, cost in zip(made.own_epochs, made.costs, strict=True):
                 folder.append(epoch, cost)
     return tmp_path / "runs"
 

@@ -247,8 +247,9 @@ def test_a_damaged_newest_checkpoint_costs_a_warning_and_no_bit(copied: Path, wh
         "falling back to the checkpoint before it"
     )
     assert (copied / "epochs.jsonl").read_bytes() == whole.epochs
-    (resumption,) = store.read(copied).environment["resumed"]
-    assert resumption["after_epoch"] == int(older.stem.removeprefix("step-")) // (store.read(copied).epochs[0].step)
+    known = store.read(copied)
+    (resumption,) = known.environment["resumed"]
+    assert resumption["after_epoch"] == int(older.stem.removeprefix("step-")) // known.own_epochs[0].step
 
 
 def test_without_a_usable_checkpoint_nothing_is_changed_and_the_exit_code_is_6(copied: Path, home: Path) -> None:

@@ -53,7 +53,7 @@ def test_every_bit_of_a_number_survives(tmp_path_factory: pytest.TempPathFactory
     folder = make(path)
     for number, loss in enumerate(losses, start=1):
         folder.append(epoch(number).model_copy(update={"loss": loss, "val_loss": -loss}), cost(number))
-    assert [record.loss.hex() for record in store.read(path).epochs] == [loss.hex() for loss in losses]
+    assert [record.loss.hex() for record in store.read(path).own_epochs] == [loss.hex() for loss in losses]
 
 
 def test_status_and_environment_are_replaced_whole(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def main() -> None:
 def _run(run: store.StoredRun) -> dict[str, Any]:
     return {
         "run": run.name,
-        "digest": recipes.digest(run.recipe),
+        "digest": recipes.digest(store.trained(run)),
         "recipe": run.recipe.model_dump(mode="json", exclude_none=True),
         "environment": _public(run.environment),
         "epochs": [record.model_dump() for record in run.epochs],

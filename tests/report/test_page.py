@@ -195,9 +195,9 @@ def test_the_recipe_its_digest_and_the_command_are_on_the_page() -> None:
     text = page.render([run])
     document = Document(text)
 
-    assert recipes.to_toml(run.recipe) in document.texts["pre"]
+    assert recipes.to_toml(store.trained(run)) in document.texts["pre"]
     assert f"fewepochs train {run.name}/recipe.toml\n" in document.texts["pre"]
-    assert recipes.digest(run.recipe) in text
+    assert recipes.digest(store.trained(run)) in text
     assert "fewepochs train digits-step --seed 0" in text
 
 
@@ -366,3 +366,16 @@ def test_durations_are_said_as_people_say_them(seconds: float, expected: str) ->
 )
 def test_joules_have_a_unit_that_keeps_them_short(value: float, expected: str) -> None:
     assert page._scaled(value, 1000, ("J", "kJ", "MJ", "GJ")) == expected
+
+
+def test_a_page_of_many_runs_draws_some_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MANY", 3)
+    monkeypatch.setattr(page, "MOST_DRAWN", 2)
+    runs = [make_run(seed=seed) for seed in range(5)]
+    text = page.render(runs)
+    assert "2 of 5 runs" in text
+    assert "And 2 runs more" in text
+    assert text.count('<table class="dense">') == 3
+    few = page.render(runs[:3])
+    assert "runs more" not in few
+    assert few.count('<table class="dense">') == 3

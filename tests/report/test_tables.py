@@ -38,7 +38,7 @@ def test_rows_go_by_the_value_and_cells_have_median_and_range() -> None:
         epochs = sorted(
             next(e.epoch for e in run.epochs if e.val_acc >= row["target"])
             for run in SIZES
-            if run.recipe.batch_size == row["batch_size"]
+            if store.trained(run).batch_size == row["batch_size"]
         )
         assert (row["lowest"], row["median"], row["highest"]) == tuple(epochs)
         assert (row["n"], row["reached"], row["censored"]) == (3, 3, 0)

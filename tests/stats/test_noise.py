@@ -17,7 +17,7 @@ ARMS = st.lists(st.lists(st.integers(0, 5).map(float), min_size=1, max_size=3), 
 
 
 def test_the_first_phase_ends_where_the_rate_changes() -> None:
-    epochs = claim_run(ONE, {}).epochs
+    epochs = claim_run(ONE, {}).own_epochs
     assert len(noise.first_phase(epochs)) == DROP
     assert noise.first_phase(epochs[:30]) == epochs[:30]
     assert noise.settled(epochs[:19]) == 0.0
@@ -26,7 +26,7 @@ def test_the_first_phase_ends_where_the_rate_changes() -> None:
 
 
 def test_noise_is_as_large_as_its_swings_and_a_slope_or_one_spike_is_none() -> None:
-    small, large = (claim_run(ONE, {}, wiggle=wiggle).epochs for wiggle in (0.01, 0.03))
+    small, large = (claim_run(ONE, {}, wiggle=wiggle).own_epochs for wiggle in (0.01, 0.03))
     one, three = noise.settled(small), noise.settled(large)
     assert one is not None
     assert three == pytest.approx(3 * one)
