@@ -30,6 +30,9 @@ from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import comparison, comparison_console, comparison_figure, figures, imported, labels, summary
 from fewepochs.specs import updates
 
+MANY = 60
+"""A page of more runs than this draws `MOST_DRAWN` of each recipe, and has the numbers by epoch of the first `MANY`."""
+MOST_DRAWN = 12
 COMMAND = "command"
 """The key of the environment that holds the command as it was given."""
 
@@ -43,7 +46,9 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
     groups = labels.group(labels.label(runs))
     shared = figures.axes(runs, targets=data["targets"])
     still = figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict()
-    panels = [_panel(group, data, still=still, shared=shared) for group in groups]
+    most = MOST_DRAWN if len(runs) > MANY else len(runs)
+    panels = [_panel(group, data, still=still, shared=shared, most=most) for group in groups]
+    logged = [run for group in groups for run in group.runs if run.stored.epochs]
     library, script = (_library(), _asset("page.js")) if any(panel["picture"] for panel in panels) else ("", "")
     style = _asset("page.css")
     return _template().render(
@@ -62,7 +67,8 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
         sources=sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
         listings=[_listing(group) for group in groups],
         environment=_environment([run for group in groups for run in group.runs]),
-        logs=[_log(run) for group in groups for run in group.runs if run.stored.epochs],
+        logs=[_log(run) for run in logged[:MANY]],
+        unlogged=len(logged[MANY:]),
     )
 
 
@@ -84,20 +90,22 @@ def _title(data: Mapping[str, Any]) -> str:
 
 
 def _panel(
-    group: labels.Group, data: Mapping[str, Any], *, still: Mapping[str, Any], shared: figures.Axes
+    group: labels.Group, data: Mapping[str, Any], *, still: Mapping[str, Any], shared: figures.Axes, most: int
 ) -> dict[str, Any]:
-    """Return one recipe's figure: a still picture, the numbers for the live one, and both in words."""
-    drawn = [run for run in group.runs if run.stored.epochs]
+    """Return one recipe's figure, of `most` of its runs: a still picture, the live one's numbers, both in words."""
+    known = [run for run in group.runs if run.stored.epochs]
+    drawn = known[:most]
     numbers = figures.datasets(drawn, targets=data["targets"], shared=shared)
     recipe = next(entry for entry in data["recipes"] if entry["digest_without_seeds"] == group.digest)
     answers = ". ".join(answer["sentence"] for answer in recipe["answers"])
-    count = f"{len(drawn)} {'run' if len(drawn) == 1 else 'runs'}"
+    of = f" of {len(known)}" if len(drawn) < len(known) else ""
+    count = f"{len(drawn)}{of} {'run' if len(known) == 1 else 'runs'}"
     return {
         "label": group.label,
         "picture": _picture({**still, "datasets": numbers}) if drawn else None,
         "numbers": _json_block(numbers),
         "alternative": f"Accuracy, loss and learning rate over epochs, {count} of {group.label}. {answers}.",
-        "caption": _caption(group, count=count, undrawn=len(group.runs) - len(drawn)),
+        "caption": _caption(group, count=count, undrawn=len(group.runs) - len(known)),
     }
 
 
