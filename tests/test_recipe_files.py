@@ -45,6 +45,12 @@ def test_what_is_no_recipe_file_is_refused_in_words(tmp_path: Path) -> None:
     assert load_problem(binary / "below").startswith("recipe: neither a shipped recipe nor a file")
 
 
+def test_what_is_said_of_an_imported_run_is_told_apart_from_a_recipe(tmp_path: Path) -> None:
+    origin = tmp_path / "foreign.toml"
+    origin.write_text('name = "my-keras"\n[budget]\nepochs = 2\n[source]\nkind = "csv"\nfile = "a"\nsha256 = "0"\n')
+    assert load_problem(origin).startswith("(file): tells where an imported run came from; it is no recipe.")
+
+
 def test_an_unknown_name_comes_with_the_nearest_one() -> None:
     problem = load_problem("resnet56v2-adam-atienz")
     assert problem.endswith("or the path of a TOML file - did you mean 'resnet56v2-adam-atienza'?")

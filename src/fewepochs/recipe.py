@@ -38,6 +38,11 @@ _PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
 _TOO_DEEP = re.compile(rf"(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
 """A key of more parts than any recipe has; tomllib needs time and memory quadratic in their number."""
 
+_IMPORTED = (
+    "tells where an imported run came from; it is no recipe. What its user says was trained stands under [described], "
+    "if anything does: to train that, save it as a recipe of its own"
+)
+
 Stream = Literal["init", "order", "augmentation", "dropout"]
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 
@@ -206,6 +211,8 @@ def parse(text: str, *, source: str, overrides: Sequence[str] = (), seed: int | 
         table = read_toml(text)
     except ValueError as error:
         raise RecipeError(source, (Problem("(file)", f"not TOML: {error}"),)) from None
+    if isinstance(table.get("source"), dict) and "sha256" in table["source"]:
+        raise RecipeError(source, (Problem("(file)", _IMPORTED),))
     found = [problem for override in overrides if (problem := _lay_over(table, override)) is not None]
     if seed is not None:
         table["seed"] = seed

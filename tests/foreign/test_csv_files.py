@@ -52,7 +52,8 @@ def _refusal(path: Path, text: str) -> str:
     ids=["CRLF", "LF", "CR", "BOM", "empty lines", "semicolons", "tabs", "decimal commas", "blanks", "quoted", "acc"],
 )
 def test_however_it_is_written_it_is_the_same_curve(tmp_path: Path, text: str) -> None:
-    assert _read(tmp_path, text).epochs == EPOCHS
+    found = _read(tmp_path, text)
+    assert (found.kind, found.epochs, found.notes) == ("keras-csv", EPOCHS, ())
 
 
 def test_a_file_in_utf_16_as_spreadsheets_write_it_is_read(tmp_path: Path) -> None:
@@ -147,6 +148,7 @@ def test_of_many_problems_ten_are_told_and_the_rest_counted(tmp_path: Path) -> N
         ("epoch,val_acc\n2,0.4\n", "line 2: begins with epoch 2, not 0 or 1"),
         ("epoch,val_acc\nNA,0.4\n", "line 2: no epoch"),
         ("epoch,val_acc\n1,0.4\n2,NA\n", "line 3: no validation accuracy (1 of 2 epochs have none)"),
+        ('epoch,val_acc\n1,"0,93"\n', "line 2: val_acc is not a number"),
         ("epoch,val_acc\n1,nan\n", "line 2: val_acc is not finite"),
         ("just some text\nof no use\n", "no column is called like a validation accuracy"),
         ("val_acc\n0.5\0\n", "not a text file"),
