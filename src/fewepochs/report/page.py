@@ -160,7 +160,7 @@ def _listing(group: labels.Group) -> dict[str, Any]:
             {
                 "label": run.label,
                 "digest": foreign_runs.digest(run.stored.recipe),
-                "again": None if foreign else shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
+                "again": shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
                 "command": _command(run.stored.environment.get(COMMAND)),
             }
             for run in group.runs
