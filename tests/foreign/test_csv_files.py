@@ -98,6 +98,7 @@ def test_a_kind_that_is_given_is_not_guessed(tmp_path: Path) -> None:
 # --- the last line ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(cut=st.integers(1, len("1,0.6,1.5,0.5,1.75\r\n") - 1))
 def test_a_line_of_keras_that_was_being_written_does_not_count(
     tmp_path_factory: pytest.TempPathFactory, cut: int
@@ -179,7 +180,7 @@ def test_a_file_of_any_size_is_not_read_whole(tmp_path: Path, monkeypatch: pytes
     assert _read(tmp_path, KERAS).epochs == EPOCHS
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200) | st.text("epoch,val_c\n\r0.15;\t\"'-naN", max_size=80).map(str.encode))
 def test_no_file_ends_in_anything_but_a_curve_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

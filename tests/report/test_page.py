@@ -190,6 +190,13 @@ def test_what_differs_between_environments_is_shown_run_by_run() -> None:
     assert "threads" not in [row[0].text for row in document.rows("table-environment")]
 
 
+def test_where_no_target_is_asked_the_page_tells_the_best_accuracy() -> None:
+    run = make_run("targets=[]")
+    best = max(record.val_acc for record in run.epochs)
+    told = f"digits-step: no target was asked; best validation accuracy {best:.4f} (1 of 1 run)"
+    assert told in read(run, targets=()).texts["li"]
+
+
 def test_the_recipe_its_digest_and_the_command_are_on_the_page() -> None:
     run = make_run()
     text = page.render([run])
