@@ -63,6 +63,7 @@ MODULES = (
     "ingredients",
     "report",
     "data.sources",
+    "foreign",
 )
 
 
@@ -73,6 +74,7 @@ SUBCOMMANDS = (
     "report",
     "show",
     "compare",
+    "import",
     "recipes",
     "recipes show",
     "recipes schema",

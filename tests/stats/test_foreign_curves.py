@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foreign_runs
@@ -27,6 +27,7 @@ CURVES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CURVES, st.sampled_from([0.5, 0.9, 0.92]), st.sampled_from(["first", "held"]))
 def test_a_foreign_curve_crosses_where_the_same_curve_of_ours_does(
     curve: list[tuple[float, float]], to: float, rule: str
