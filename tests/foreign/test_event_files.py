@@ -11,6 +11,7 @@ import log_files
 import pytest
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer import event_file_writer
+from tensorboard.util import tensor_util
 
 from fewepochs.errors import DataError
 from fewepochs.foreign import files
@@ -66,6 +67,23 @@ def test_numbers_as_older_writers_put_them_are_numbers_too(tmp_path: Path) -> No
         writer.add_event(event_pb2.Event(wall_time=0.0, step=step, summary=summary))
     writer.close()
     assert _accuracies(_read(tmp_path)) == [0.4, 0.5, 0.9]
+
+
+def test_what_is_no_single_number_is_passed_over(tmp_path: Path) -> None:
+    log_files.events(tmp_path, {"val_acc": CURVE})
+    writer = event_file_writer.EventFileWriter(str(tmp_path), filename_suffix=".more")
+    numbers, words = tensor_util.make_tensor_proto([0.1, 0.2]), tensor_util.make_tensor_proto(b"0.5")
+    image = summary_pb2.Summary.Image(height=1, width=1)
+    for value in (
+        summary_pb2.Summary.Value(tag="acc", tensor=numbers),
+        summary_pb2.Summary.Value(tag="loss", tensor=words),
+        summary_pb2.Summary.Value(tag="lr", image=image),
+        summary_pb2.Summary.Value(tag="val_loss", simple_value=0.5),
+    ):
+        writer.add_event(event_pb2.Event(wall_time=0.0, step=0, summary=summary_pb2.Summary(value=[value])))
+    writer.close()
+    first = _read(tmp_path).epochs[0]
+    assert (first.acc, first.loss, first.lr_logged, first.val_loss, first.val_acc) == (None, None, None, 0.5, 0.4)
 
 
 def test_a_tag_that_is_called_otherwise_can_be_named(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def _history(name: str) -> dict[str, list[Any]]:
 )
 def test_a_curve_is_what_keras_remembers_of_the_training(file: str, training: str, kind: str) -> None:
     found, history = _read(file), _history(training)
-    assert found.kind == kind
+    assert (found.kind, found.notes) == (kind, ())
     assert [record.epoch for record in found.epochs] == [1, 2, 3, 4, 5, 6]
     assert [record.loss for record in found.epochs] == history["loss"]
     assert [record.val_loss for record in found.epochs] == history["val_loss"]
