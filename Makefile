@@ -1,11 +1,13 @@
 # make demo    set up, race two schedules on handwritten digits, name the report to open
 # make test    set up, run the tests
 # make check   set up, run formatter, linter, types, import contract, tests
+# make test-slow   the tests that take minutes: kills at every moment, whole studies
+# make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check clean
+.PHONY: demo test test-slow test-ray check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -13,6 +15,13 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal --timeout 900
+
+test-ray: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/python -m pytest -m ray --timeout 900
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -45,7 +45,7 @@ def main() -> None:
             killed = _study_on_the_cluster(arguments.file, where / "there", study, environment)
         found = _compare(study, where / "here" / study.name, where / "there" / study.name)
     result = {
-        "what": f"{study.name}, here and on a Ray cluster of two nodes that lost a worker and a node: is every epoch equal?",
+        "what": f"{study.name}, here and on a Ray cluster of two nodes that lost a worker and a node: equal?",
         "command": "python tools/study_on_ray.py " + " ".join(map(str, [arguments.file])),
         "versions": {name: metadata.version(name) for name in ("fewepochs", "ray", "torch")},
         "python": platform.python_version(),

@@ -103,10 +103,11 @@ def test_a_damaged_book_is_told(tmp_path: Path) -> None:
 
 # --- proposals --------------------------------------------------------------------------------------------------------
 
-SPACE = {
+CHOICE = Choice(({"kind": "constant"}, {"kind": "cosine"}, 3))
+SPACE: Mapping[str, search_files.Dimension] = {
     "a": Range(1e-4, 1e-1, log=True, whole=False),
     "b": Range(1, 7, log=False, whole=True),
-    "c": Choice(({"kind": "constant"}, {"kind": "cosine"}, 3)),
+    "c": CHOICE,
 }
 
 
@@ -120,7 +121,7 @@ def test_proposals_lie_in_the_space_and_repeat(seed: int, batch: int, sampler: s
         assert 1e-4 <= values["a"] <= 1e-1  # type: ignore[operator]
         assert values["b"] in range(1, 8)
         assert isinstance(values["b"], int)
-        assert values["c"] in SPACE["c"].values  # type: ignore[union-attr]
+        assert values["c"] in CHOICE.values
     assert propose() == propose()
 
 
