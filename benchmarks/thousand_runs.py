@@ -3,8 +3,8 @@
 usage: python benchmarks/thousand_runs.py [--arms 20] [--seeds 50] [--epochs 50] [--to results/thousand-runs.json]
 
 Folders are written to a temporary place as `fewepochs study run` leaves them: a recipe, a status, an environment, and a
-line an epoch in both logs. Each command runs in a process of its own: seconds on the wall and of the processor, peak memory
-(ru_maxrss), bytes written.
+line an epoch in both logs. Each command runs in a process of its own: seconds on the wall and of the processor, peak
+memory (ru_maxrss), bytes written.
 """
 
 from __future__ import annotations
