@@ -14,7 +14,7 @@ from tensorboard.summary.writer import event_file_writer
 from tensorboard.util import tensor_util
 
 from fewepochs.errors import DataError
-from fewepochs.foreign import files
+from fewepochs.foreign import event_files, files
 
 CURVE = [(0, 0.4), (1, 0.5), (2, 0.9)]
 
@@ -138,6 +138,8 @@ def test_one_flipped_bit_is_damage_and_refused(tmp_path: Path) -> None:
 
 def test_what_holds_no_curve_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert "no TensorBoard event files in it" in _refusal(tmp_path)
+    with pytest.raises(DataError, match="no TensorBoard event files in it"):  # nor is a folder taken for CSV
+        files.read(tmp_path)
     log_files.events(tmp_path / "first", {"val_acc": CURVE})
     log_files.events(tmp_path / "second", {"val_acc": CURVE})
     assert "runs below it: give each of them, first, second" in _refusal(tmp_path)
@@ -180,3 +182,23 @@ def test_a_folder_is_remembered_by_names_and_contents_of_its_event_files(tmp_pat
     assert _read(one).sha256 == _read(other).sha256
     (other / file.name).rename(other / f"{file.name}.v2")
     assert _read(one).sha256 != _read(other).sha256
+    apart = tmp_path / "apart"
+    (apart / "validation").mkdir(parents=True)
+    (apart / "validation" / file.name).write_bytes(file.read_bytes())
+    assert _read(one).sha256 != _read(apart, val_acc="validation/val_acc").sha256
+
+
+def test_a_folder_is_called_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_files.events(tmp_path / "board", {"val_acc": CURVE})
+    monkeypatch.chdir(tmp_path / "board")
+    assert _read(Path()).file == "board"
+
+
+def test_marks_of_the_profiler_and_files_of_any_size_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = log_files.events(tmp_path, {"val_acc": CURVE})
+    (tmp_path / "events.out.tfevents.1.profile-empty").write_bytes(b"no records")
+    assert _accuracies(_read(tmp_path)) == [0.4, 0.5, 0.9]
+    monkeypatch.setattr(event_files, "MAX_BYTES", file.stat().st_size - 1)
+    assert "has more than" in _refusal(tmp_path)

@@ -106,5 +106,5 @@ def _of_events(
 
 
 def _name(path: Path) -> str:
-    """Return the name of `path`, its end where it is very long."""
-    return path.resolve().name[-255:]
+    """Return the name of `path` without the folder that it lies in; of ".", the folder's own."""
+    return path.resolve().name
