@@ -198,7 +198,7 @@ def test_marks_of_the_profiler_and_files_of_any_size_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = log_files.events(tmp_path, {"val_acc": CURVE})
-    (tmp_path / "events.out.tfevents.1.profile-empty").write_bytes(b"no records")
+    (tmp_path / "events.out.tfevents.1.profile-empty").write_bytes(b"no records" * 9)
     assert _accuracies(_read(tmp_path)) == [0.4, 0.5, 0.9]
     monkeypatch.setattr(event_files, "MAX_BYTES", file.stat().st_size - 1)
     assert "has more than" in _refusal(tmp_path)
