@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# A deadline would be an assertion about time.
+settings.register_profile("fewepochs", deadline=None)
+settings.load_profile("fewepochs")
 # Before anything imports keras: it reads its backend once.
 os.environ["KERAS_BACKEND"] = "torch"
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -15,6 +15,8 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,31 +47,40 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
     data = summary.build(runs, targets=targets)
     groups = labels.group(labels.label(runs))
     shared = figures.axes(runs, targets=data["targets"])
-    still = figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict()
-    most = MOST_DRAWN if len(runs) > MANY else len(runs)
-    panels = [_panel(group, data, still=still, shared=shared, most=most) for group in groups]
-    logged = [run for group in groups for run in group.runs if run.stored.epochs]
-    library, script = (_library(), _asset("page.js")) if any(panel["picture"] for panel in panels) else ("", "")
+    with futures.ThreadPoolExecutor(max_workers=1) as renderer:  # it works outside of Python, beside all the rest
+        library = renderer.submit(_library) if any(run.epochs for run in runs) else None
+        pictures = _Pictures(renderer, figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict())
+        most = MOST_DRAWN if len(runs) > MANY else len(runs)
+        panels = [_panel(group, data, pictures=pictures, shared=shared, most=most) for group in groups]
+        parts = _parts(groups, data, shared=shared) | {"together": _together(runs, targets=data["targets"])}
+    scripts = () if library is None else (library.result(), _asset("page.js"))
     style = _asset("page.css")
     return _template().render(
         title=title or _title(data),
-        policy=_policy(scripts=[text for text in (library, script) if text], style=style),
+        policy=_policy(scripts=scripts, style=style),
         style=Markup(style),
-        library=Markup(library),
-        script=Markup(script),
+        scripts=[Markup(text) for text in scripts],
         data=data,
-        panels=panels,
-        together=_together(runs, targets=data["targets"]),
-        unlike=list(comparison.differences(groups)),
-        figure=_json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict()),
-        clipped=shared.accuracy[0] if shared.clipped else None,
-        tested=any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
-        sources=sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
-        listings=[_listing(group) for group in groups],
-        environment=_environment([run for group in groups for run in group.runs]),
-        logs=[_log(run) for run in logged[:MANY]],
-        unlogged=len(logged[MANY:]),
+        panels=[{**panel, "picture": panel["picture"] and panel["picture"].result()} for panel in panels],
+        **parts,
     )
+
+
+def _parts(groups: Sequence[labels.Group], data: Mapping[str, Any], *, shared: figures.Axes) -> dict[str, Any]:
+    """Return what stands on the page beside its panels."""
+    runs = [run for group in groups for run in group.runs]
+    logged = [run for run in runs if run.stored.epochs]
+    return {
+        "unlike": list(comparison.differences(groups)),
+        "figure": _json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict()),
+        "clipped": shared.accuracy[0] if shared.clipped else None,
+        "tested": any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
+        "sources": sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
+        "listings": [_listing(group) for group in groups],
+        "environment": _environment(runs),
+        "logs": [_log(run) for run in logged[:MANY]],
+        "unlogged": len(logged[MANY:]),
+    }
 
 
 def write(
@@ -90,9 +101,9 @@ def _title(data: Mapping[str, Any]) -> str:
 
 
 def _panel(
-    group: labels.Group, data: Mapping[str, Any], *, still: Mapping[str, Any], shared: figures.Axes, most: int
+    group: labels.Group, data: Mapping[str, Any], *, pictures: _Pictures, shared: figures.Axes, most: int
 ) -> dict[str, Any]:
-    """Return one recipe's figure, of `most` of its runs: a still picture, the live one's numbers, both in words."""
+    """Return one recipe's figure, of `most` of its runs: a still picture to come, numbers for the live one."""
     known = [run for run in group.runs if run.stored.epochs]
     drawn = known[:most]
     numbers = figures.datasets(drawn, targets=data["targets"], shared=shared)
@@ -102,7 +113,7 @@ def _panel(
     count = f"{len(drawn)}{of} {'run' if len(known) == 1 else 'runs'}"
     return {
         "label": group.label,
-        "picture": _picture({**still, "datasets": numbers}) if drawn else None,
+        "picture": pictures.of(numbers) if drawn else None,
         "numbers": _json_block(numbers),
         "alternative": f"Accuracy, loss and learning rate over epochs, {count} of {group.label}. {answers}.",
         "caption": _caption(group, count=count, undrawn=len(group.runs) - len(known)),
@@ -119,6 +130,18 @@ def _caption(group: labels.Group, *, count: str, undrawn: int) -> str:
     if undrawn:
         lines.append(f"{undrawn} {'run has' if undrawn == 1 else 'runs have'} done no epoch and cannot be drawn.")
     return " ".join(lines)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Still pictures of one specification `still`, drawn by `renderer`."""
+
+    renderer: futures.Executor
+    still: Mapping[str, Any]
+
+    def of(self, numbers: Mapping[str, Any]) -> futures.Future[Markup]:
+        """Return the picture of `numbers`, to come."""
+        return self.renderer.submit(_picture, {**self.still, "datasets": numbers})
 
 
 def _picture(specification: Mapping[str, Any]) -> Markup:
