@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs.api import studies
@@ -75,9 +72,7 @@ def budget(
         say = _silent if quiet or progress == "off" else output.say
         found, stopped = studies.smallest_budget(question, out=out, how=how, view=view, say=say)
     tables.print_page(studies.smallest_budget_page(found), form=form)
-    if stopped is not None:
-        output.say("interrupted; the same command goes on")
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    output.leave_if_stopped(stopped)
     if picture_to is not None:
         output.say(f"picture: {studies.smallest_budget_picture(found, to=picture_to)}")
 

@@ -57,6 +57,13 @@ def conclude(
             training.require_target(run, require_target)
 
 
+def leave_if_stopped(stopped: signal.Signals | None) -> None:
+    """After a signal, say that nothing is lost and leave with its exit code."""
+    if stopped is not None:
+        say("interrupted; the same command goes on")
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+
+
 def print_summary(runs: Sequence[Any], *, targets: Sequence[float], form: Form, report: Path | None = None) -> None:
     summary = results.summarise(runs, targets=targets)
     if report is not None:

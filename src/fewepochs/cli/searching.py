@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fewepochs import errors
 from fewepochs import runtime as runtimes
 from fewepochs.api import searching
 from fewepochs.cli import options, output, tables
@@ -62,9 +59,7 @@ def run(
         say = (lambda _: None) if quiet or progress == "off" else output.say
         found, stopped = searching.run(file, out=out, how=how, view=view, say=say)
     tables.print_page(searching.page(found), form=form)
-    if stopped is not None:
-        output.say("interrupted; the same command goes on")
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    output.leave_if_stopped(stopped)
 
 
 @search_app.command()

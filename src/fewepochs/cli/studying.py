@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,9 +103,7 @@ def run(
             cluster=cluster,
             view=view,
         )
-    if done.signal is not None:
-        output.say("interrupted; the same command goes on")
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if done.signal == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+    output.leave_if_stopped(done.signal)
     if any(run.epochs for run in done.plan.runs()):
         _print(done.plan, as_json=as_json)
     if done.plan.count("failed"):

@@ -144,15 +144,8 @@ def train(
             with suppress(StorageError):  # on a full disk this cannot be written either
                 work.note("crashed", reason=f"{type(error).__name__}: {error}")
             raise
-        if work.paused(until) and stopping.verdict(stop, work.records) is None:
-            work.note("interrupted", reason=f"paused after {until} epochs", stopped="paused")
-            return None
         if finished:
-            ended_by = stopping.verdict(stop, work.records)
-            if ended_by is None:
-                work.note("finished")
-            else:
-                work.note("finished", reason=ended_by.reason, stopped=ended_by.ending)
+            work.conclude(stop, until=until)
             return None
         work.note("interrupted", reason="stopped by a signal")
         return caught.signal
@@ -192,6 +185,16 @@ class _Work:
             self.saves.write(training)
             self.note("running")
         return training.epochs >= training.recipe.budget.epochs
+
+    def conclude(self, stop: stopping.Stop, *, until: int | None) -> None:
+        """Write down by what the run ended: its rule, a pause, its budget."""
+        ended_by = stopping.verdict(stop, self.records)
+        if ended_by is not None:
+            self.note("finished", reason=ended_by.reason, stopped=ended_by.ending)
+        elif self.paused(until):
+            self.note("interrupted", reason=f"paused after {until} epochs", stopped="paused")
+        else:
+            self.note("finished")
 
     def save_soon(self) -> None:
         """Let a checkpoint be written after the step."""
