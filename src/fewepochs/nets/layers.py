@@ -37,11 +37,16 @@ class Conv(nn.Module):
         super().__init__()
         self.kernel = kernel
         self.stride = stride
+        # On processors with AVX2 alone, torch 2.13 writes beyond its memory in the backward pass of a 1x1 convolution
+        # with a stride whose inputs fill no vector of eight. The pixels that such a one looks at are taken first.
+        self._picks = kernel == 1 and stride > 1 and inputs % 8 > 0
         self.weight = nn.Parameter(torch.zeros(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve; pads in the convolution itself where both sides get the same."""
+        if self._picks:
+            return F.conv2d(x_NCHW[:, :, :: self.stride, :: self.stride], self.weight, self.bias)
         top, bottom = _same(x_NCHW.shape[2], kernel=self.kernel, stride=self.stride)
         left, right = _same(x_NCHW.shape[3], kernel=self.kernel, stride=self.stride)
         if (top, left) != (bottom, right):
