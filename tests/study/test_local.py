@@ -96,8 +96,8 @@ def test_each_slot_has_its_gpu_and_each_cell_its_threads(tmp_path: Path) -> None
     where = place(tmp_path, workers.TELLS_ITS_ENVIRONMENT, slots=3, gpus=("0", "GPU-abc"))
     for name in "abc":
         where.begin(name, job(tmp_path / name))
-    for _ in "abc":
-        ending(where)
+    endings: list[tuple[str, cells.Ending]] = []
+    until(lambda: endings.extend(where.ended(seconds=0.0)) or len(endings) == len("abc"))
     where.close()
     assert [(tmp_path / f"{name}.log").read_text() for name in "abc"] == ["0 3\n", "GPU-abc 3\n", "0 3\n"]
 
