@@ -13,12 +13,12 @@ import hashlib
 import json
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+import tomli
 import tomli_w
 from pydantic import Field, Strict, ValidationError, model_validator
 
@@ -36,7 +36,7 @@ MAX_RECIPE_BYTES = 1 << 20
 MAX_DEPTH = 16
 _PART = r"""(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+"""
 _TOO_DEEP = re.compile(rf"(?:{_PART}\.[ \t]*+){{{MAX_DEPTH}}}", re.ASCII)
-"""A key of more parts than any recipe has; tomllib needs time and memory quadratic in their number."""
+"""A key of more parts than any recipe has; tomli needs time and memory quadratic in their number."""
 
 _IMPORTED = (
     "tells where an imported run came from; it is no recipe. What its user says was trained stands under [described], "
@@ -268,10 +268,10 @@ def read_toml(text: str) -> dict[str, Any]:
     if _TOO_DEEP.search(text):
         raise ValueError("nested too deeply")
     try:
-        return tomllib.loads(text)
+        return tomli.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except tomllib.TOMLDecodeError:
+    except tomli.TOMLDecodeError:
         raise
     except ValueError:  # Python's own limit on the digits of a number
         raise ValueError("a number of thousands of digits") from None

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -54,6 +55,16 @@ class StoredRun:
     def name(self) -> str:
         """The folder's name, `<recipe-name>-s<seed>-<digest8>`."""
         return self.path.name
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The identity of what was run, seed included."""
+        return foreign_runs.digest(self.recipe)
+
+    @functools.cached_property
+    def digest_without_seeds(self) -> str:
+        """The identity of what was run, alike in all its repetitions."""
+        return foreign_runs.digest(foreign_runs.unseeded(self.recipe))
 
     @property
     def own_epochs(self) -> tuple[EpochRecord, ...]:

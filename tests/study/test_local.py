@@ -97,7 +97,12 @@ def test_each_slot_has_its_gpu_and_each_cell_its_threads(tmp_path: Path) -> None
     for name in "abc":
         where.begin(name, job(tmp_path / name))
     endings: list[tuple[str, cells.Ending]] = []
-    until(lambda: endings.extend(where.ended(seconds=0.0)) or len(endings) == len("abc"))
+
+    def all_ended() -> bool:
+        endings.extend(where.ended(seconds=0.0))
+        return len(endings) == len("abc")
+
+    until(all_ended)
     where.close()
     assert [(tmp_path / f"{name}.log").read_text() for name in "abc"] == ["0 3\n", "GPU-abc 3\n", "0 3\n"]
 

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fewepochs import store
+from fewepochs.api import collector
 from fewepochs.errors import StorageError
 
 if TYPE_CHECKING:
     from fewepochs.report import table_text
 
 
+@collector.paused()
 def load_runs(paths: Sequence[Path]) -> tuple[store.StoredRun, ...]:
     """Return the runs in the folders `paths`, or directly inside them."""
     return tuple(store.read(path) for path in store.find(paths))
 
 
+@collector.paused()
 def summarise(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ()) -> dict[str, Any]:
     """Return crossings, best accuracies and costs of `runs` as JSON-able data."""
     from fewepochs.report import summary
@@ -28,6 +31,7 @@ def summarise(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ())
     return summary.build(runs, targets=targets)
 
 
+@collector.paused()
 def compare(
     runs: Sequence[store.StoredRun],
     *,
@@ -59,6 +63,7 @@ def replicate(claim: str, runs: Sequence[store.StoredRun]) -> dict[str, Any]:
     return replication.build(catalogue.find(claim), runs)
 
 
+@collector.paused()
 def table(
     kind: Literal["transitions", "best", "cost"],
     runs: Sequence[store.StoredRun],
@@ -107,6 +112,7 @@ def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:
     return to
 
 
+@collector.paused()
 def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
     """Write the report of `runs` as one offline HTML file; return its path."""
     from fewepochs.report import page

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewepochs import runtime as runtimes
+from fewepochs.api import collector
 from fewepochs.errors import StudyError
 from fewepochs.optim import permission
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Runtime = runtimes.Runtime
 
 
+@collector.paused()
 def plan(file: Path, *, out: Path) -> plans.Plan:
     """Return where the study in `file` stands: cells done, missing, failed, and what the rest will cost."""
     from fewepochs.study import grid
@@ -59,6 +61,7 @@ def run(
     return conduct.conduct(study, out=out, how=how, only=only, view=view or study_console.View())
 
 
+@collector.paused()
 def answer(planned: plans.Plan) -> dict[str, Any]:
     """Return the answer of a study by its own rules, as JSON-able data; cells that are not done are censored."""
     from fewepochs.report import study_answer

@@ -53,7 +53,7 @@ def group(runs: Sequence[Run]) -> tuple[Group, ...]:
     """Return `runs` grouped by recipe, in order of first appearance."""
     members: dict[str, list[Run]] = {}
     for run in runs:
-        members.setdefault(foreign_runs.digest(foreign_runs.unseeded(run.stored.recipe)), []).append(run)
+        members.setdefault(run.stored.digest_without_seeds, []).append(run)
     names = _names({digest: foreign_runs.unseeded(found[0].stored.recipe) for digest, found in members.items()})
     return tuple(Group(names[digest], digest, tuple(found)) for digest, found in members.items())
 

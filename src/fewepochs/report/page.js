@@ -31,6 +31,14 @@
   }, { rootMargin: "400px" });
   for (const box of document.querySelectorAll("[data-numbers]")) sight.observe(box);
 
+  // A page of many runs comes without still pictures: they are drawn one by one, so that it can be printed whole.
+  (async () => {
+    for (const box of document.querySelectorAll("[data-numbers]:not(:has(svg))")) {
+      await new Promise((ready) => setTimeout(ready));
+      await redraw(box);
+    }
+  })();
+
   let waiting = 0;
   addEventListener("resize", () => {
     clearTimeout(waiting);

@@ -24,16 +24,26 @@ from typing import Any
 import altair
 import jinja2
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.report import comparison, comparison_console, comparison_figure, figures, imported, labels, summary
+from fewepochs.report import (
+    comparison,
+    comparison_console,
+    comparison_figure,
+    figures,
+    imported,
+    labels,
+    library,
+    summary,
+)
 from fewepochs.specs import updates
 
 MANY = 60
-"""A page of more runs than this draws `MOST_DRAWN` of each recipe, and has the numbers by epoch of the first `MANY`."""
+"""A page of more runs than this draws `MOST_DRAWN` of each recipe, in the reader's browser alone, and has the numbers
+by epoch of the first `MANY`."""
 MOST_DRAWN = 12
 COMMAND = "command"
 """The key of the environment that holds the command as it was given."""
@@ -48,12 +58,11 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
     groups = labels.group(labels.label(runs))
     shared = figures.axes(runs, targets=data["targets"])
     with futures.ThreadPoolExecutor(max_workers=1) as renderer:  # it works outside of Python, beside all the rest
-        library = renderer.submit(_library) if any(run.epochs for run in runs) else None
-        pictures = _Pictures(renderer, figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict())
-        most = MOST_DRAWN if len(runs) > MANY else len(runs)
-        panels = [_panel(group, data, pictures=pictures, shared=shared, most=most) for group in groups]
-        parts = _parts(groups, data, shared=shared) | {"together": _together(runs, targets=data["targets"])}
-    scripts = () if library is None else (library.result(), _asset("page.js"))
+        together = _together(runs, renderer, targets=data["targets"])
+        pictures = None if len(runs) > MANY else _Pictures(renderer, _still(shared))
+        panels = [_panel(group, data, pictures=pictures, shared=shared) for group in groups]
+        parts = _parts(groups, data, shared=shared)
+    scripts = (library.script(), _asset("page.js")) if any(run.epochs for run in runs) else ()
     style = _asset("page.css")
     return _template().render(
         title=title or _title(data),
@@ -61,7 +70,8 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
         style=Markup(style),
         scripts=[Markup(text) for text in scripts],
         data=data,
-        panels=[{**panel, "picture": panel["picture"] and panel["picture"].result()} for panel in panels],
+        panels=[_drawn(panel) for panel in panels],
+        together=together and _drawn(together),
         **parts,
     )
 
@@ -72,7 +82,7 @@ def _parts(groups: Sequence[labels.Group], data: Mapping[str, Any], *, shared: f
     logged = [run for run in runs if run.stored.epochs]
     return {
         "unlike": list(comparison.differences(groups)),
-        "figure": _json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict()),
+        "figure": _json_block(figures.panel(shared=shared, ink=figures.PAGE).to_dict(validate=False)),
         "clipped": shared.accuracy[0] if shared.clipped else None,
         "tested": any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
         "sources": sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
@@ -101,11 +111,14 @@ def _title(data: Mapping[str, Any]) -> str:
 
 
 def _panel(
-    group: labels.Group, data: Mapping[str, Any], *, pictures: _Pictures, shared: figures.Axes, most: int
+    group: labels.Group, data: Mapping[str, Any], *, pictures: _Pictures | None, shared: figures.Axes
 ) -> dict[str, Any]:
-    """Return one recipe's figure, of `most` of its runs: a still picture to come, numbers for the live one."""
+    """Return one recipe's figure: a still picture to come, numbers for the live one.
+
+    Where there are no `pictures` there are many runs: the live figure is all, and of `MOST_DRAWN` of them.
+    """
     known = [run for run in group.runs if run.stored.epochs]
-    drawn = known[:most]
+    drawn = known if pictures else known[:MOST_DRAWN]
     numbers = figures.datasets(drawn, targets=data["targets"], shared=shared)
     recipe = next(entry for entry in data["recipes"] if entry["digest_without_seeds"] == group.digest)
     answers = ". ".join(answer["sentence"] for answer in recipe["answers"])
@@ -113,7 +126,8 @@ def _panel(
     count = f"{len(drawn)}{of} {'run' if len(known) == 1 else 'runs'}"
     return {
         "label": group.label,
-        "picture": pictures.of(numbers) if drawn else None,
+        "any": bool(drawn),
+        "picture": pictures.of(numbers) if drawn and pictures else None,
         "numbers": _json_block(numbers),
         "alternative": f"Accuracy, loss and learning rate over epochs, {count} of {group.label}. {answers}.",
         "caption": _caption(group, count=count, undrawn=len(group.runs) - len(known)),
@@ -144,6 +158,18 @@ class _Pictures:
         return self.renderer.submit(_picture, {**self.still, "datasets": numbers})
 
 
+def _drawn(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of the page with its picture, which was to come."""
+    picture: futures.Future[Markup] | None = part["picture"]
+    return {**part, "picture": picture and picture.result()}
+
+
+def _still(shared: figures.Axes) -> dict[str, Any]:
+    """Return the specification of a recipe's still picture, without numbers as yet."""
+    specification: dict[str, Any] = figures.panel(shared=shared, ink=figures.PAGE, live=False).to_dict(validate=False)
+    return specification
+
+
 def _picture(specification: Mapping[str, Any]) -> Markup:
     """Return a figure as SVG, for readers without scripts and until a script has drawn the live figure."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
@@ -154,16 +180,21 @@ def _picture(specification: Mapping[str, Any]) -> Markup:
     return Markup(re.sub(r"\bclip\d+\b", lambda found: names.setdefault(found[0], f"c{mark}-{len(names)}"), svg))
 
 
-def _together(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> dict[str, Any] | None:
-    """Return what the runs of each recipe say together, or None where no recipe has a target and two runs."""
+def _together(
+    runs: Sequence[store.StoredRun], renderer: futures.Executor, *, targets: Sequence[float]
+) -> dict[str, Any] | None:
+    """Return what the runs of each recipe say together, or None where no recipe has a target and two runs.
+
+    Its picture is to come from `renderer`.
+    """
     found = comparison.build(runs, targets=targets)
     if not comparison_figure.drawable(found):
         return None
-    spec = comparison_figure.chart(found, ink=figures.PAGE).to_dict()
+    spec = comparison_figure.chart(found, ink=figures.PAGE).to_dict(validate=False)
     text = functools.partial(comparison_console.estimate, by="epochs")
     rows = [{**row, "median": text(row["median"]), "mean": text(row["restricted_mean"])} for row in found["rows"]]
     return {
-        "picture": _picture(spec),
+        "picture": renderer.submit(_picture, spec),
         "alternative": comparison_figure.alternative(found),
         "rows": rows,
         "sentences": found["sentences"][: comparison_console.MOST_SENTENCES],
@@ -182,7 +213,7 @@ def _listing(group: labels.Group) -> dict[str, Any]:
         "runs": [
             {
                 "label": run.label,
-                "digest": foreign_runs.digest(run.stored.recipe),
+                "digest": run.stored.digest,
                 "again": shlex.join(["fewepochs", "train", f"{run.stored.name}/{store.RECIPE}"]),
                 "command": _command(run.stored.environment.get(COMMAND)),
             }
@@ -248,13 +279,6 @@ def _asset(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-@functools.cache
-def _library() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script that can stand inside a page."""
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
 def _policy(*, scripts: Sequence[str], style: str) -> str:
     known = " ".join(map(_source, scripts)) or "'none'"
     return f"default-src 'none'; script-src {known}; style-src {_source(style)}; base-uri 'none'; form-action 'none'"
@@ -291,7 +315,7 @@ def _visible(value: Any) -> Any:
 
 def _data(value: float, text: str) -> Markup:
     """Return a number as read, with the number as recorded beside it for whoever reads the page by program."""
-    return Markup('<data value="{}">{}</data>').format(repr(value), text)
+    return Markup(f'<data value="{escape(repr(value))}">{escape(text)}</data>')
 
 
 def _duration(seconds: float) -> str:

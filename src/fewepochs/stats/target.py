@@ -88,10 +88,10 @@ def _pinned(epochs: Sequence[Epoch], epoch: int) -> bool | None:
     Other tools write one rate an epoch: its own, or the one that callbacks at its end left for the next one (Keras
     does both). Where these two readings disagree, it is not known.
     """
-    before = epochs[:epoch]
+    before = [record for record in epochs[:epoch] if not isinstance(record, EpochRecord)]
     if any(rates(record) is None for record in before):
         return None
-    late = (0,) if all(isinstance(record, EpochRecord) for record in before) else (0, 1)
+    late = (0, 1) if before else (0,)
     # What matters is just before: the drops are looked for there, and in the epoch before, which shows the pace.
     found = drops(epochs[max(0, epoch - PINNED_EPOCHS - 3) : epoch + 1])
     readings = {any(drop < epoch - by <= drop + PINNED_EPOCHS for drop in found) for by in late}

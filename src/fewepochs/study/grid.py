@@ -7,6 +7,7 @@ says whose it is.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ class Cell:
     seed: int
     recipe: recipes.Recipe
 
-    @property
+    @functools.cached_property
     def run_name(self) -> str:
         """The name of its run folder."""
         return store.run_name(self.recipe)
