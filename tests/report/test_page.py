@@ -386,3 +386,20 @@ def test_a_page_of_many_runs_draws_some_and_says_what_it_leaves_out(monkeypatch:
     few = page.render(runs[:3])
     assert "runs more" not in few
     assert few.count('<table class="dense">') == 3
+
+
+def test_a_page_of_many_runs_has_numbers_for_its_script_instead_of_still_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [make_run(f"batch_size={size}", seed=seed) for size in (32, 64) for seed in range(2)]
+    few = page.render(runs, targets=(0.9,))
+    monkeypatch.setattr(page, "MANY", 3)
+    many = page.render(runs, targets=(0.9,))
+
+    assert few.count('class="picture"') == many.count('class="picture"') == 3
+    assert few.count('class="picture"') == len(re.findall(r'class="picture"[^>]*><svg', few))
+    assert re.findall(r'class="picture"[^>]*><svg', many) == []
+    assert many.count("which has not run") == 3
+    for name in ("figure-together", "numbers-1", "numbers-2"):
+        block = many.split(f'<script type="application/json" id="{name}">')[1].split("</script>")[0]
+        assert json.loads(block)

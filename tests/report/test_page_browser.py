@@ -103,6 +103,16 @@ def test_figures_draw_under_the_policy_without_a_message_or_a_request(visit: Ope
     assert len(opened.requests) == 1
 
 
+def test_figures_of_many_runs_are_drawn_without_being_scrolled_to(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MANY", 3)
+    opened = visit(*(make_run(f"batch_size={size}", seed=seed) for size in (32, 64, 128) for seed in range(2)))
+    opened.tab.wait_for_function("() => document.querySelectorAll('.picture > div svg').length === 4")
+
+    assert opened.tab.locator("text=which has not run").count() == 0
+    assert opened.messages == []
+    assert opened.tab.evaluate("() => scrollY") == 0
+
+
 def test_the_policy_is_in_force(visit: Open) -> None:
     opened = visit(make_run())
     opened.settle()

@@ -10,7 +10,8 @@
     const before = drawn.get(box);
     if (width === 0 || (before && before.width === width)) return;
     drawn.set(box, { width, view: before && before.view });
-    const spec = { ...read("figure"), datasets: read(box.dataset.numbers) };
+    const spec = box.dataset.figure
+      ? read(box.dataset.figure) : { ...read("figure"), datasets: read(box.dataset.numbers) };
     for (const plot of spec.vconcat) plot.width = Math.max(120, width - spec.usermeta.margins);
     const fresh = document.createElement("div");
     // `ast` interprets expressions: the page's security policy forbids code made from strings.
@@ -22,6 +23,7 @@
     box.replaceChildren(fresh);
   }
 
+  const live = "[data-numbers], [data-figure]";
   const near = new Set();
   const redraw = (box) => draw(box).catch((error) => console.error(error)); // the picture that stood there stays
   const sight = new IntersectionObserver((entries) => {
@@ -29,11 +31,12 @@
       if (isIntersecting) { near.add(target); redraw(target); } else near.delete(target);
     }
   }, { rootMargin: "400px" });
-  for (const box of document.querySelectorAll("[data-numbers]")) sight.observe(box);
+  for (const box of document.querySelectorAll(live)) sight.observe(box);
 
   // A page of many runs comes without still pictures: they are drawn one by one, so that it can be printed whole.
   (async () => {
-    for (const box of document.querySelectorAll("[data-numbers]:not(:has(svg))")) {
+    for (const box of document.querySelectorAll(live)) {
+      if (box.querySelector("svg")) continue;
       await new Promise((ready) => setTimeout(ready));
       await redraw(box);
     }

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from importlib import resources
@@ -42,8 +42,8 @@ from fewepochs.report import (
 from fewepochs.specs import updates
 
 MANY = 60
-"""A page of more runs than this draws `MOST_DRAWN` of each recipe, in the reader's browser alone, and has the numbers
-by epoch of the first `MANY`."""
+"""A page of more runs than this has no still pictures, draws `MOST_DRAWN` of each recipe, and has the numbers by epoch
+of the first `MANY`."""
 MOST_DRAWN = 12
 COMMAND = "command"
 """The key of the environment that holds the command as it was given."""
@@ -58,8 +58,9 @@ def render(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = (), ti
     groups = labels.group(labels.label(runs))
     shared = figures.axes(runs, targets=data["targets"])
     with futures.ThreadPoolExecutor(max_workers=1) as renderer:  # it works outside of Python, beside all the rest
-        together = _together(runs, renderer, targets=data["targets"])
-        pictures = None if len(runs) > MANY else _Pictures(renderer, _still(shared))
+        stills = None if len(runs) > MANY else renderer
+        together = _together(runs, stills, targets=data["targets"])
+        pictures = _Pictures(stills, _still(shared)) if stills else None
         panels = [_panel(group, data, pictures=pictures, shared=shared) for group in groups]
         parts = _parts(groups, data, shared=shared)
     scripts = (library.script(), _asset("page.js")) if any(run.epochs for run in runs) else ()
@@ -181,11 +182,11 @@ def _picture(specification: Mapping[str, Any]) -> Markup:
 
 
 def _together(
-    runs: Sequence[store.StoredRun], renderer: futures.Executor, *, targets: Sequence[float]
+    runs: Sequence[store.StoredRun], renderer: futures.Executor | None, *, targets: Sequence[float]
 ) -> dict[str, Any] | None:
     """Return what the runs of each recipe say together, or None where no recipe has a target and two runs.
 
-    Its picture is to come from `renderer`.
+    Its picture is to come from `renderer`; without one the page's script draws it.
     """
     found = comparison.build(runs, targets=targets)
     if not comparison_figure.drawable(found):
@@ -194,7 +195,8 @@ def _together(
     text = functools.partial(comparison_console.estimate, by="epochs")
     rows = [{**row, "median": text(row["median"]), "mean": text(row["restricted_mean"])} for row in found["rows"]]
     return {
-        "picture": renderer.submit(_picture, spec),
+        "picture": renderer and renderer.submit(_picture, spec),
+        "figure": None if renderer else _json_block(spec),
         "alternative": comparison_figure.alternative(found),
         "rows": rows,
         "sentences": found["sentences"][: comparison_console.MOST_SENTENCES],
@@ -297,20 +299,21 @@ def _json_block(content: object) -> Markup:
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_visible)
-    environment.filters.update(
-        exact=lambda value: _data(value, f"{value:g}" if isinstance(value, float) else str(value)),
-        accuracy=lambda value: _data(value, f"{value:.4f}"),
-        rate=lambda value: _data(value, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"),
-        seconds=lambda value: _data(value, _duration(value)),
-        joules=lambda value: _data(value, _scaled(value, 1000, ("J", "kJ", "MJ", "GJ"))),
-        memory=lambda value: _data(value, _scaled(value, 1024, ("B", "KiB", "MiB", "GiB"))),
-        sentence=lambda text: text[:1].upper() + text[1:],
-    )
+    environment.filters.update(_FORMATS, sentence=lambda text: text[:1].upper() + text[1:])
+    environment.globals["cell"] = _cell
     return environment.from_string(_asset("page.html.jinja"))
 
 
 def _visible(value: Any) -> Any:
     return labels.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _cell(value: float | None, form: str, reason: str) -> Markup:
+    """Return a table's cell: the number in one of `_FORMATS`, or the reason why there is none."""
+    if value is None:
+        return Markup(f'<td class="absent reason">{escape(labels.shown(reason))}</td>')
+    number = "" if form == "joules" else ' class="number"'
+    return Markup(f"<td{number}>{_FORMATS[form](value)}</td>")
 
 
 def _data(value: float, text: str) -> Markup:
@@ -339,3 +342,14 @@ def _scaled(value: float, step: int, units: Sequence[str]) -> str:
     while value >= 999.5 and power < len(units) - 1:
         value, power = value / step, power + 1
     return f"{value:.3g} {units[power]}" if value < 999.5 else f"{value:,.0f} {units[power]}"
+
+
+_FORMATS: Mapping[str, Callable[[Any], Markup]] = {
+    "exact": lambda value: _data(value, f"{value:g}" if isinstance(value, float) else str(value)),
+    "accuracy": lambda value: _data(value, f"{value:.4f}"),
+    "rate": lambda value: _data(value, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"),
+    "seconds": lambda value: _data(value, _duration(value)),
+    "joules": lambda value: _data(value, _scaled(value, 1000, ("J", "kJ", "MJ", "GJ"))),
+    "memory": lambda value: _data(value, _scaled(value, 1024, ("B", "KiB", "MiB", "GiB"))),
+}
+"""How the page writes numbers, each with the number as recorded beside it."""
