@@ -27,14 +27,15 @@ def read(path: Path, kind: type[R]) -> tuple[R, ...]:
     Line n is of epoch n: a line that is missing or stands twice is damage, too. Raises CheckpointError; OSError where
     the file cannot be read; an absent file has no records.
     """
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    lines.pop()  # after the last newline: nothing, or a line that was being written
-    if all(line[:1] == b"{" and line[-1:] == b"}" and line.count(b"{") == 1 for line in lines):
+    content = path.read_bytes() if path.exists() else b""
+    content = content[: content.rfind(b"\n") + 1]  # after the last newline: nothing, or a line that was being written
+    count = content.count(b"\n")
+    if content[:1] == b"{" and content.count(b"\n{") + 1 == content.count(b"{") == content.count(b"}\n") == count:
         with suppress(ValueError):  # all at once is quicker; where something is wrong, line by line tells what
-            whole = _adapter(kind).validate_json(b"[" + b",".join(lines) + b"]")
-            if [record.epoch for record in whole] == list(range(1, len(lines) + 1)):
+            whole = _adapter(kind).validate_json(b"[" + content[:-1].replace(b"\n", b",") + b"]")
+            if [record.epoch for record in whole] == list(range(1, count + 1)):
                 return whole
-    return _line_by_line(path, lines, kind)
+    return _line_by_line(path, content.split(b"\n")[:-1], kind)
 
 
 @functools.cache

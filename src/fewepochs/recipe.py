@@ -265,7 +265,7 @@ def read_file(source: str, *, missing: RecipeError | None = None) -> str:
 
 def read_toml(text: str) -> dict[str, Any]:
     """Return the table in `text`; raises ValueError with the reason where it is none that a recipe could be."""
-    if _TOO_DEEP.search(text):
+    if any(line.count(".") >= MAX_DEPTH and _TOO_DEEP.search(line) for line in text.split("\n")):
         raise ValueError("nested too deeply")
     try:
         return tomli.loads(text)

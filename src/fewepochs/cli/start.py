@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from fewepochs.train import interrupt
@@ -16,3 +17,5 @@ def main() -> None:
             command.main()
     except interrupt.Stopped as stopped:
         sys.exit(stopped.exit_code)
+    finally:
+        gc.freeze()  # the process ends: no last search for cycles among a hundred thousand records

@@ -7,7 +7,7 @@ the median. Recipes differ in colour and dash, and the colours are for light and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 MOST_BANDS = 3
 """More bands than this cover one another."""
+
+DATA = ("band", "half", "line", "ended", "median")
+"""The data sets of a target's plot."""
 
 LEAST_RUNS = 2
 """A single run makes a step from none to all, and no curve."""
@@ -65,11 +68,15 @@ def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.
     names = list(dict.fromkeys(row["arm"] for row in rows))
     end = max((step["time"] for row in rows for step in row["curve"]), default=1.0)
     targets = [target for target in found["targets"] if any(row["target"] == target for row in rows)]
-    plots = [
-        _plot([row for row in rows if row["target"] == target], names=names, end=end, found=found, ink=ink)
+    plots = [_plot(target, names=names, end=end, found=found, ink=ink) for target in targets]
+    picture = figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink)
+    # By name, and at the top: altair copies what stands in a plot, again and again.
+    picture.datasets = {
+        _name(what, target): points
         for target in targets
-    ]
-    return figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink)
+        for what, points in _points([row for row in rows if row["target"] == target], end=end).items()
+    }
+    return picture
 
 
 def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -78,34 +85,42 @@ def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**row, "arm": runs[row["arm"]]} for row in found["rows"] if row["n"] >= LEAST_RUNS]
 
 
-def _plot(
-    rows: list[dict[str, Any]], *, names: list[str], end: float, found: Mapping[str, Any], ink: figures.Ink
-) -> alt.LayerChart:
-    target = rows[0]["target"]
+def _plot(target: float, *, names: list[str], end: float, found: Mapping[str, Any], ink: figures.Ink) -> alt.LayerChart:
     x = alt.X("time:Q", title=_axis_title(found, target), scale=alt.Scale(domain=[0, end], nice=False))
     y = figures.vertical("share", title="share of runs", span=(0.0, 1.0), numbers=".0%")
     colour, dash = _inks(names)
+    band, half, lines, ended, medians = (alt.Chart(alt.NamedData(_name(what, target))) for what in DATA)
     layers: list[alt.Chart] = []
     if len(names) <= MOST_BANDS:
-        band = alt.Chart(alt.InlineData(values=[point for row in rows for point in _band(row, end=end)]))
-        high = alt.Y2("high:Q")
-        area = band.mark_area(interpolate="step-after", opacity=0.13, clip=True, aria=False)
-        low = y.copy()
+        low, high = y.copy(), alt.Y2("high:Q")
         low.shorthand = "low:Q"
+        area = band.mark_area(interpolate="step-after", opacity=0.13, clip=True, aria=False)
         layers.append(area.encode(x=x, y=low, y2=high, color=colour))
-    half = alt.Chart(alt.InlineData(values=[{"share": 0.5}]))
     layers.append(half.mark_rule(color=ink.line, strokeDash=[1, 3], aria=False).encode(y=y))
-    lines = alt.Chart(alt.InlineData(values=[point for row in rows for point in _line(row, end=end)]))
     line = lines.mark_line(interpolate="step-after", strokeWidth=2, aria=False)
     layers.append(line.encode(x=x, y=y, color=colour, strokeDash=dash))
-    ended = alt.Chart(alt.InlineData(values=[point for row in rows for point in _ended(row)]))
-    layers.append(ended.mark_tick(orient="vertical", thickness=2, size=13, aria=False).encode(x=x, y=y, color=colour))
-    medians = [
-        {"arm": row["arm"], "time": row["median"]["value"], "share": 0.5} for row in rows if row["median"]["value"]
-    ]
-    dots = alt.Chart(alt.InlineData(values=medians))
-    layers.append(dots.mark_point(filled=True, size=55, opacity=1, aria=False).encode(x=x, y=y, color=colour))
+    tick = ended.mark_tick(orient="vertical", thickness=2, size=13, aria=False)
+    layers.append(tick.encode(x=x, y=y, color=colour))
+    dot = medians.mark_point(filled=True, size=55, opacity=1, aria=False)
+    layers.append(dot.encode(x=x, y=y, color=colour))
     return alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
+
+
+def _name(what: str, target: float) -> str:
+    return f"{what} {target}"  # all its digits: two targets, two names
+
+
+def _points(rows: Sequence[Mapping[str, Any]], *, end: float) -> dict[str, list[dict[str, Any]]]:
+    """Return the numbers of one target's plot, in the order of `DATA`."""
+    band, half, lines, ended, medians = DATA
+    reached = [row for row in rows if row["median"]["value"]]
+    return {
+        band: [point for row in rows for point in _band(row, end=end)] if len(rows) <= MOST_BANDS else [],
+        half: [{"share": 0.5}],
+        lines: [point for row in rows for point in _line(row, end=end)],
+        ended: [point for row in rows for point in _ended(row)],
+        medians: [{"arm": row["arm"], "time": row["median"]["value"], "share": 0.5} for row in reached],
+    }
 
 
 def _inks(names: list[str]) -> tuple[alt.Color, alt.StrokeDash]:

@@ -38,9 +38,7 @@ def crossing(
     >>> crossing((), 0.9).censored_at
     0
     """
-    needed = hold if rule == "held" else 1
-    reached = [record.val_acc >= target for record in epochs]
-    index = next((i for i in range(len(epochs) - needed + 1) if all(reached[i : i + needed])), None)
+    index = _first([record.val_acc >= target for record in epochs], hold if rule == "held" else 1)
     if index is None:
         return Crossing(
             target=target,
@@ -80,6 +78,16 @@ def crossings(
     return tuple(
         crossing(epochs, target, rule=rule, hold=hold, costs=costs) for target in targets for rule in ("first", "held")
     )
+
+
+def _first(reached: Sequence[bool], needed: int) -> int | None:
+    """Return where the first `needed` True in a row begin."""
+    row = 0
+    for index, one in enumerate(reached):
+        row = row + 1 if one else 0
+        if row == needed:
+            return index + 1 - needed
+    return None
 
 
 def _pinned(epochs: Sequence[Epoch], epoch: int) -> bool | None:
