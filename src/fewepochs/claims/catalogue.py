@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -145,7 +144,7 @@ class Claim(base.Spec):
 def claims() -> tuple[Claim, ...]:
     """Return all claims, in the order of their file."""
     text = (resources.files("fewepochs") / "claims" / "claims.toml").read_text(encoding="utf-8")
-    table: dict[str, Any] = tomllib.loads(text)
+    table: dict[str, Any] = recipes.read_toml(text)
     return TypeAdapter(tuple[Claim, ...]).validate_python(tuple(table["claim"]))
 
 
