@@ -205,6 +205,15 @@ def test_bands_of_many_recipes_are_left_out_and_colours_come_again_with_another_
     assert len(set(both)) == 24
 
 
+def test_targets_that_are_written_alike_have_numbers_of_their_own() -> None:
+    found = comparison.build(fast_and_slow(2), targets=(0.9, 0.9000001))
+    spec = comparison_figure.chart(found).to_dict()
+    names = [{layer["data"]["name"] for layer in plot["layer"]} for plot in spec["vconcat"]]
+    assert len(names) == 2
+    assert names[0].isdisjoint(names[1])
+    assert names[0] | names[1] == set(spec["datasets"])
+
+
 def test_there_is_nothing_to_draw_of_single_runs(tmp_path: Path) -> None:
     found = comparison.build([make_run()])
     with pytest.raises(errors.RecipeError, match="nothing to draw"):

@@ -74,7 +74,7 @@ def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.
     picture.datasets = {
         _name(what, target): points
         for target in targets
-        for what, points in _points([row for row in rows if row["target"] == target], end=end).items()
+        for what, points in _points(rows, target, end=end, banded=len(names) <= MOST_BANDS).items()
     }
     return picture
 
@@ -110,12 +110,15 @@ def _name(what: str, target: float) -> str:
     return f"{what} {target}"  # all its digits: two targets, two names
 
 
-def _points(rows: Sequence[Mapping[str, Any]], *, end: float) -> dict[str, list[dict[str, Any]]]:
-    """Return the numbers of one target's plot, in the order of `DATA`."""
+def _points(
+    every: Sequence[Mapping[str, Any]], target: float, *, end: float, banded: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the numbers of one target's plot, in the order of `DATA`; bands are empty unless the plot is `banded`."""
     band, half, lines, ended, medians = DATA
+    rows = [row for row in every if row["target"] == target]
     reached = [row for row in rows if row["median"]["value"]]
     return {
-        band: [point for row in rows for point in _band(row, end=end)] if len(rows) <= MOST_BANDS else [],
+        band: [point for row in rows if banded for point in _band(row, end=end)],
         half: [{"share": 0.5}],
         lines: [point for row in rows for point in _line(row, end=end)],
         ended: [point for row in rows for point in _ended(row)],
