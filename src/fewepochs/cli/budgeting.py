@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,14 @@ from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs.api import studies
 from fewepochs.cli import options, output, tables
+
+if TYPE_CHECKING:
+    from fewepochs.study import budgets
+
+
+PictureOption = Annotated[
+    Path | None, typer.Option("--picture", help="Also draw it: a .svg, .png, .pdf or .html file to write.")
+]
 
 
 def budget(
@@ -31,9 +40,7 @@ def budget(
     kernels: options.KernelsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
-    picture_to: Annotated[
-        Path | None, typer.Option("--picture", help="Also draw it: a .svg, .png, .pdf or .html file to write.")
-    ] = None,
+    picture_to: PictureOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     as_csv: tables.CsvOption = False,
@@ -41,14 +48,10 @@ def budget(
     as_json: options.JsonOption = False,
 ) -> None:
     """Search the smallest budget at which a share of the runs reaches a target, the schedule stretched to each."""
-    from fewepochs.report import picture, study_console
-    from fewepochs.study import budgets, conduct
+    from fewepochs.study import budgets
 
-    options.check_choice("--rule", rule, allowed=("first", "held"))
-    options.check_progress(progress)
+    _check(rule=rule, progress=progress, picture_to=picture_to)
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
-    if picture_to is not None:
-        picture.check(picture_to)
     question = budgets.Question(
         recipes.load(recipe, overrides=tuple(overrides or ())),
         target=target,
@@ -67,10 +70,35 @@ def budget(
         allow_code=tuple(allow_code or ()),
         deterministic=deterministic,
     )
-    with study_console.view("off" if quiet else progress) as view:  # type: ignore[arg-type]
+    found, stopped = _search(question, runtime, jobs=jobs, out=out, progress="off" if quiet else progress)
+    _conclude(found, stopped, form=form, picture_to=picture_to)
+
+
+def _check(*, rule: str, progress: str, picture_to: Path | None) -> None:
+    from fewepochs.report import picture
+
+    options.check_choice("--rule", rule, allowed=("first", "held"))
+    options.check_progress(progress)
+    if picture_to is not None:
+        picture.check(picture_to)
+
+
+def _search(
+    question: budgets.Question, runtime: runtimes.Runtime, *, jobs: int | None, out: Path, progress: str
+) -> tuple[budgets.Search, signal.Signals | None]:
+    from fewepochs.report import study_console
+    from fewepochs.study import conduct
+
+    with study_console.view(progress) as view:  # type: ignore[arg-type]
         how = conduct.How(runtime=runtime, jobs=jobs)
-        say = _silent if quiet or progress == "off" else output.say
-        found, stopped = studies.smallest_budget(question, out=out, how=how, view=view, say=say)
+        say = _silent if progress == "off" else output.say
+        return studies.smallest_budget(question, out=out, how=how, view=view, say=say)
+
+
+def _conclude(
+    found: budgets.Search, stopped: signal.Signals | None, *, form: tables.Form, picture_to: Path | None
+) -> None:
+    """Print what was found, leave where a signal stopped the search, and draw what is whole."""
     tables.print_page(studies.smallest_budget_page(found), form=form)
     output.leave_if_stopped(stopped)
     if picture_to is not None:

@@ -15,37 +15,44 @@ FORMATS = ("auto", "keras-csv", "csv", "tensorboard")
 VALIDATIONS = ("test", "held-out")
 
 
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="CSV files, event files, or folders of event files.")
+]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", help="Seeds in the order of the runs: 0..2, or 0,3,5.")]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe that these runs are of, as far as you know.")
+]
+ValidationOption = Annotated[
+    str | None, typer.Option("--validation", help="What val_acc was taken on: test or held-out images.")
+]
+BudgetOption = Annotated[
+    int | None, typer.Option("--budget", min=1, help="Epochs that were planned; default: the longest file's.")
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="OURS=THEIRS", help="Which column is which: val_acc=my_column. Repeatable."),
+]
+RunColumnOption = Annotated[
+    str | None, typer.Option("--run-column", help="The column that tells the runs of one file apart.")
+]
+
+
 def bring_in(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV files, event files, or folders of event files.")
-    ],
+    files: FilesArgument,
     name: Annotated[str, typer.Option("--name", help="What the runs are called; those of one name differ in seeds.")],
     out: options.OutOption = Path("runs"),
     seed: Annotated[int | None, typer.Option("--seed", help="The first run's seed; others follow. Default 0.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", help="Seeds in the order of the runs: 0..2, or 0,3,5.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="The recipe that these runs are of, as far as you know.")
-    ] = None,
+    seeds: SeedsOption = None,
+    recipe: RecipeOption = None,
     overrides: options.SetOption = None,
-    validation: Annotated[
-        str | None, typer.Option("--validation", help="What val_acc was taken on: test or held-out images.")
-    ] = None,
-    budget: Annotated[
-        int | None, typer.Option("--budget", min=1, help="Epochs that were planned; default: the longest file's.")
-    ] = None,
+    validation: ValidationOption = None,
+    budget: BudgetOption = None,
     target: options.TargetOption = None,
     summary: Annotated[str, typer.Option("--summary", help="What was trained, in your words.")] = "",
     kind: Annotated[str, typer.Option("--format", help="auto, keras-csv, csv or tensorboard.")] = "auto",
     percent: Annotated[bool, typer.Option("--percent", help="Accuracies are in percent.")] = False,
-    column: Annotated[
-        list[str] | None,
-        typer.Option("--column", metavar="OURS=THEIRS", help="Which column is which: val_acc=my_column. Repeatable."),
-    ] = None,
-    run_column: Annotated[
-        str | None, typer.Option("--run-column", help="The column that tells the runs of one file apart.")
-    ] = None,
+    column: ColumnOption = None,
+    run_column: RunColumnOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Bring in runs of other tools: Keras's CSVLogger, TensorBoard events, CSV. They are marked, their cost unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,27 @@ from fewepochs.api import results, studies, training
 from fewepochs.cli import options, output
 
 if TYPE_CHECKING:
-    from fewepochs.study import on_ray
+    from fewepochs.report import study_console
+    from fewepochs.study import conduct, on_ray
     from fewepochs.study import plan as plans
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A study file (TOML); see docs/studies.md.")]
+
+CellsOption = Annotated[str | None, typer.Option("--cells", help="Some cells only, by number from 0: 3, 0..4 or 0,7.")]
+StallOption = Annotated[
+    float, typer.Option("--stall-minutes", help="End a cell that shows no sign of life for so long.")
+]
+RayOption = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="On this Ray cluster: auto, or HOST:PORT of its head."),
+]
+CpusOption = Annotated[
+    float | None, typer.Option("--cpus-per-cell", help="With --ray: CPUs that a cell takes; default: its threads.")
+]
+GpusOption = Annotated[
+    float, typer.Option("--gpus-per-cell", help="With --ray: GPUs that a cell takes, e.g. 0.25; default: none.")
+]
+
 
 study_app = typer.Typer(
     help="Many runs, one question: plan a study, carry it out, read its answer.",
@@ -43,23 +61,12 @@ def run(
     file: FileArgument,
     out: options.OutOption = Path("runs"),
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time; default: one a core.")] = None,
-    cells: Annotated[
-        str | None, typer.Option("--cells", help="Some cells only, by number from 0: 3, 0..4 or 0,7.")
-    ] = None,
+    cells: CellsOption = None,
     retries: Annotated[int, typer.Option("--retries", min=0, help="Begin a crashed cell so often again.")] = 2,
-    stall_minutes: Annotated[
-        float, typer.Option("--stall-minutes", help="End a cell that shows no sign of life for so long.")
-    ] = 60.0,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="ADDRESS", help="On this Ray cluster: auto, or HOST:PORT of its head."),
-    ] = None,
-    cpus_per_cell: Annotated[
-        float | None, typer.Option("--cpus-per-cell", help="With --ray: CPUs that a cell takes; default: its threads.")
-    ] = None,
-    gpus_per_cell: Annotated[
-        float, typer.Option("--gpus-per-cell", help="With --ray: GPUs that a cell takes, e.g. 0.25; default: none.")
-    ] = 0.0,
+    stall_minutes: StallOption = 60.0,
+    ray: RayOption = None,
+    cpus_per_cell: CpusOption = None,
+    gpus_per_cell: GpusOption = 0.0,
     data: options.DataOption = None,
     download: options.DownloadOption = False,
     device: options.DeviceOption = "auto",
@@ -74,11 +81,7 @@ def run(
     as_json: options.JsonOption = False,
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
-    from fewepochs.report import study_console
-
-    options.check_progress(progress)
-    if not stall_minutes > 0:
-        raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
+    _check(progress=progress, stall_minutes=stall_minutes)
     runtime = training.Runtime(
         device=device,
         kernels=kernels,
@@ -91,7 +94,7 @@ def run(
         strict=strict,
     )
     cluster = _cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell)
-    with study_console.view("off" if quiet else progress) as view:  # type: ignore[arg-type]
+    with _view("off" if quiet else progress) as view:
         done = studies.run(
             file,
             out=out,
@@ -103,6 +106,23 @@ def run(
             cluster=cluster,
             view=view,
         )
+    _conclude(done, as_json=as_json)
+
+
+def _check(*, progress: str, stall_minutes: float) -> None:
+    options.check_progress(progress)
+    if not stall_minutes > 0:
+        raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
+
+
+def _view(progress: str) -> AbstractContextManager[study_console.View]:
+    from fewepochs.report import study_console
+
+    return study_console.view(progress)  # type: ignore[arg-type]
+
+
+def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:
+    """Print what was found, and leave with what was the matter, if anything was."""
     output.leave_if_stopped(done.signal)
     if any(run.epochs for run in done.plan.runs()):
         _print(done.plan, as_json=as_json)

@@ -12,6 +12,8 @@ from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
 from fewepochs.cli import options, output
 
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print parameters, FLOPs, steps, memory and stop.")]
+
 
 def train(
     recipe: options.RecipeArgument,
@@ -31,9 +33,7 @@ def train(
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print parameters, FLOPs, steps, memory and stop.")
-    ] = False,
+    dry_run: DryRunOption = False,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     verbose: options.VerboseOption = False,
@@ -52,10 +52,8 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
     )
-    if print_config and len(chosen) > 1:
-        raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
     if print_config:
-        output.print_config(chosen[0], as_json=as_json)
+        _print_config(chosen, seeds=seeds, as_json=as_json)
         return
     if dry_run:
         output.print_facts(probing.dry_run(chosen[0], runtime=runtime), as_json=as_json)
@@ -66,6 +64,12 @@ def train(
             chosen, lambda one: training.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
         )
     output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+
+
+def _print_config(chosen: Sequence[recipes.Recipe], *, seeds: str | None, as_json: bool) -> None:
+    if len(chosen) > 1:
+        raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
+    output.print_config(chosen[0], as_json=as_json)
 
 
 def _in_turn(
