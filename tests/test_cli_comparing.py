@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from report_runs import make_run
 
 from command_line import problems, run
 from fewepochs import store
+from report_runs import make_run
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from report_runs import RECIPE, make_run
 
 from fewepochs import ingredients, store
 from fewepochs import recipe as recipes
 from fewepochs.report import attribution
 from fewepochs.study import grid
+from report_runs import RECIPE, make_run
 
 CHANGES = ('schedule={kind="cosine"}', "batch_size=16", "precision=bfloat16", "name=best")
 PLATEAUS = {"base": 0.972, "full": 0.992, "with": 0.978, "without": 0.986}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import vl_convert
-from report_runs import make_run
 
 from fewepochs import errors, store
 from fewepochs.report import comparison, comparison_console, comparison_figure, page, picture
 from fewepochs.stats import arms, estimates
+from report_runs import make_run
 
 SLOW = "batch_size=32"
 

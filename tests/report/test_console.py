@@ -6,10 +6,10 @@ import pytest
 from console_samples import RECIPE, cost, record
 from hypothesis import given
 from hypothesis import strategies as st
-from report_runs import make_run
 
 from fewepochs.records import CostRecord
 from fewepochs.report import console, summary
+from report_runs import make_run
 
 # --- lines ------------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import vl_convert
-from report_runs import make_run
 
 from fewepochs.report import figures, labels
+from report_runs import make_run
 
 
 def test_the_numbers_of_a_figure_are_the_records_bit_for_bit() -> None:

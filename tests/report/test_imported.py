@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from page_reader import Document
-from report_runs import RECIPE, make_run
 
 import foreign_runs
 from fewepochs import recipe as recipes
@@ -15,6 +14,7 @@ from fewepochs import store
 from fewepochs.claims import matching
 from fewepochs.errors import RecipeError
 from fewepochs.report import comparison, comparison_console, console, figures, imported, labels, page, summary, tables
+from report_runs import RECIPE, make_run
 
 DESCRIBED = recipes.parse(RECIPE, source="test")
 HOSTILE = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_runs import make_run
 
 from fewepochs import store
 from fewepochs.report import labels
+from report_runs import make_run
 
 
 def names(*runs: store.StoredRun) -> list[str]:

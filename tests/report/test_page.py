@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from page_reader import Document
-from report_runs import ENVIRONMENT, make_run
 
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.errors import StorageError
 from fewepochs.report import figures, page, summary
+from report_runs import ENVIRONMENT, make_run
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import make_run
 
 from fewepochs import store
 from fewepochs.report import page
+from report_runs import make_run
 
 pytestmark = pytest.mark.browser
 

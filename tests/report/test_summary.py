@@ -7,10 +7,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from report_runs import make_run
 
 from fewepochs import store
 from fewepochs.report import summary
+from report_runs import make_run
 
 
 def sentences(*runs: store.StoredRun, targets: tuple[float, ...] = ()) -> list[str]:

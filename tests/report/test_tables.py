@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_runs import make_run
 
 from fewepochs import store
 from fewepochs.errors import RecipeError
 from fewepochs.report import table_text, tables
+from report_runs import make_run
 
 
 def runs(*overrides: str, n: int = 3, **changes: Any) -> list[store.StoredRun]:
