@@ -2,12 +2,13 @@
 # make test    set up, run the tests
 # make check   set up, run formatter, linter, types, import contract, tests
 # make test-slow   the tests that take minutes: kills at every moment, whole studies
+# make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow test-ray check clean
+.PHONY: demo test test-slow test-browser test-ray check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -18,6 +19,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal --timeout 900
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser --numprocesses auto --dist worksteal
 
 test-ray: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'

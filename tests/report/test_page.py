@@ -398,10 +398,10 @@ def test_a_page_of_many_runs_has_numbers_for_its_script_instead_of_still_picture
     monkeypatch.setattr(page, "MANY", 3)
     many = page.render(runs, targets=(0.9,))
 
-    assert few.count('class="picture"') == many.count('class="picture"') == 4
+    assert few.count('class="picture"') == many.count('class="picture"') == 5
     assert few.count('class="picture"') == len(re.findall(r'class="picture"[^>]*><svg', few))
     assert re.findall(r'class="picture"[^>]*><svg', many) == []
-    assert many.count("which has not run") == 4
-    for name in ("spec-survival", "spec-cost", "numbers-1", "numbers-2"):
+    assert many.count("which has not run") == 5
+    for name in ("spec-survival", "spec-cost", "spec-noise", "numbers-1", "numbers-2"):
         block = many.split(f'<script type="application/json" id="{name}">')[1].split("</script>")[0]
         assert json.loads(block)

@@ -4,7 +4,7 @@
   const MANY_ROWS = 6; // a table of fewer rows needs no filter
 
   const value = (cell) => {
-    const data = cell.querySelector("data");
+    const data = cell.classList.contains("absent") ? null : cell.querySelector("data"); // "not within 20" is no 20
     const text = data ? data.value : cell.textContent.trim();
     return text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   };
