@@ -1,4 +1,4 @@
-"""Runs made of numbers alone, as a store would read them: nothing is trained and no folder is written."""
+"""Runs made of numbers alone, as a store would read them; nothing is trained, and only `write` makes folders."""
 
 from __future__ import annotations
 
@@ -56,6 +56,16 @@ def make_run(
         state=state, epochs=epochs, budget=recipe.budget.epochs, reason=reason, heartbeat="2026-01-01T00:00:00+00:00"
     )
     return store.StoredRun(Path("runs") / (folder or store.run_name(recipe)), recipe, status, curve, costs, environment)
+
+
+def write(folder: Path, *runs: store.StoredRun) -> Path:
+    """Write `runs` as run folders inside `folder`, and return it."""
+    for made in runs:
+        path = folder / made.name
+        written = store.create(path, recipe=store.trained(made), environment=made.environment, status=made.status)
+        for epoch, cost in zip(made.own_epochs, made.costs, strict=True):
+            written.append(epoch, cost)
+    return folder
 
 
 def _epoch(epoch: int, *, seed: int, plateau: float, drop_after: int | None, test: bool) -> EpochRecord:

@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from command_line import problems, run
-from fewepochs import store
-from report_runs import make_run
+from report_runs import make_run, write
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """Write three runs each of two recipes as folders, and return the folder that holds them."""
-    for seed in range(3):
-        for override, plateau in (("batch_size=64", 0.985), ("batch_size=32", 0.973)):
-            made = make_run(override, seed=seed, plateau=plateau)
-            path = tmp_path / "runs" / made.name
-            folder = store.create(path, recipe=store.trained(made), environment=made.environment, status=made.status)
-            for epoch, cost in zip(made.own_epochs, made.costs, strict=True):
-                folder.append(epoch, cost)
-    return tmp_path / "runs"
+    arms = (("batch_size=64", 0.985), ("batch_size=32", 0.973))
+    made = (make_run(arm, seed=seed, plateau=plateau) for seed in range(3) for arm, plateau in arms)
+    return write(tmp_path / "runs", *made)
 
 
 def test_recipes_are_compared_with_n_intervals_and_tests(tmp_path: Path, runs: Path) -> None:

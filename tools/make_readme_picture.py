@@ -1,30 +1,34 @@
-"""Draw docs/NAME.svg for each recipe of the demo: its runs' accuracy, loss and learning rate, as in the report.
+"""Make docs/report.png: the head of a study's report, as Chromium shows it. `make picture` trains the study first.
 
-usage: python tools/make_readme_picture.py [RUNS]        (RUNS: the demo's --out, default runs)
+usage: python tools/make_readme_picture.py PAGE        (PAGE: the report's HTML file)
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
-from fewepochs.api import results
-from fewepochs.report import figures, labels, summary
+from playwright import sync_api
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "report.png"
+WIDTH, HEIGHT = 1000, 1130
 
 
 def main() -> None:
-    """Read the runs, draw each recipe on common axes, write."""
-    runs = results.load_runs([Path(sys.argv[1] if len(sys.argv) > 1 else "runs")])
-    targets = summary.resolve_targets(runs)
-    shared = figures.axes(runs, targets=targets)
-    for group in labels.group(labels.label(runs)):
-        chart = figures.panel(shared=shared, ink=figures.Ink(background="white"), live=False)
-        chart.datasets = figures.datasets(group.runs, targets=targets, shared=shared)
-        path = DOCS / f"{group.label}.svg"
-        chart.properties(title=group.label).save(path)
-        print(path)
+    """Open the page, wait for its first live figure, and keep what a reader sees first."""
+    page = Path(sys.argv[1]).resolve()
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        sys.exit("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        tab.goto(page.as_uri())
+        tab.wait_for_selector(".picture > div svg")
+        tab.screenshot(path=PICTURE)
+        browser.close()
+    print(PICTURE)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from visits import LIVE, Open
 
 from fewepochs.report import page
 from report_runs import make_run
+from visits import LIVE, Open
 
 pytestmark = pytest.mark.browser
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from visits import Open, Visit
 
 from fewepochs import store
 from fewepochs.report import comparison, comparison_figure, cost_figure, curves_figure, figures, labels
 from report_runs import make_run
+from visits import Open, Visit
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,7 @@ from fewepochs.api import collector
 from fewepochs.errors import StorageError
 
 if TYPE_CHECKING:
-    from fewepochs.report import table_text
+    from fewepochs.report import gallery, table_text
 
 
 @collector.paused()
@@ -109,6 +109,22 @@ def comparison_picture(found: Mapping[str, Any], *, to: Path) -> Path:
     from fewepochs.report import comparison_figure
 
     comparison_figure.write(to, found)
+    return to
+
+
+@collector.paused()
+def figure(
+    kind: gallery.Kind,
+    runs: Sequence[store.StoredRun],
+    *,
+    to: Path,
+    targets: Sequence[float] = (),
+    millimetres: float | None = None,
+) -> Path:
+    """Draw one of the report's figures into the file `to`: a picture, a page, or its data; return its path."""
+    from fewepochs.report import gallery, picture
+
+    picture.write(to, gallery.build(kind, runs, targets=targets), millimetres=millimetres)
     return to
 
 

@@ -17,6 +17,7 @@ from fewepochs import errors
 from fewepochs.cli import (
     budgeting,
     comparing,
+    drawing,
     importing,
     looking,
     output,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 for command in (training.train, training.resume, training.demo, looking.report, looking.show, comparing.compare):
     app.command()(command)
+app.command()(drawing.figure)
 app.command()(planning.schedule)
 app.command()(planning.decay)
 app.command()(probing.lr_range)

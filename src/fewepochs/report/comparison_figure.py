@@ -34,13 +34,7 @@ def write(path: Path, found: Mapping[str, Any]) -> None:
     """
     if not drawable(found):
         raise RecipeError("command line", (Problem("--to", "nothing to draw: no recipe has a target and two runs"),))
-    picture.write(
-        path,
-        lambda ink: chart(found, ink=ink),
-        title="Share of runs that have reached the target",
-        alternative=alternative(found),
-        numbers=comparison_console.lines(found),
-    )
+    picture.write(path, figure(found), numbers=comparison_console.lines(found))
 
 
 def figure(found: Mapping[str, Any]) -> figures.Figure:

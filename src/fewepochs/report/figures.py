@@ -27,6 +27,9 @@ COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
 
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 
+NARROW = 500
+"""Below so many pixels in all, panels and the entries of a legend stand below one another."""
+
 WIDTH = 640
 """Pixels from axis to axis, where nothing else is asked."""
 
@@ -60,21 +63,23 @@ PAGE = Ink(
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of runs: what it is called and shows, how it is drawn, and which of its data sets are its numbers."""
+    """A figure of runs: what it is called and shows, how it is drawn, and which data sets are its numbers."""
 
     name: str
     title: str
     alternative: str
     chart: Callable[[Ink], alt.VConcatChart | alt.ConcatChart]
-    table: tuple[str, ...]
+    table: tuple[str, ...] = ()
 
 
-def specification(figure: Figure, *, ink: Ink = PAPER, width: int | None = None) -> dict[str, Any]:
+def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = None) -> dict[str, Any]:
     """Return the Vega-Lite specification of `figure`, `width` pixels wide in all (as wide as it likes where None)."""
     drawn: dict[str, Any] = figure.chart(ink).to_dict(validate=False)
     drawn["usermeta"] |= {"table": list(figure.table)}
     if width is not None:
         _fit(drawn, width)
+        if width < NARROW:
+            drawn["config"]["legend"]["columns"] = 1
     return drawn
 
 
@@ -84,7 +89,7 @@ def _fit(spec: dict[str, Any], width: float) -> None:
         for part in spec["vconcat"]:
             _fit(part, width)
     elif "concat" in spec:
-        columns = min(spec["columns"], len(spec["concat"]))
+        spec["columns"] = columns = 1 if width < NARROW else min(spec["columns"], len(spec["concat"]))
         for part in spec["concat"]:
             _fit(part, (width - spec["spacing"] * (columns - 1)) / columns)
     else:

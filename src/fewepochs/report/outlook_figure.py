@@ -23,14 +23,13 @@ RATE_HEIGHT, HEIGHT = 200, 70
 
 def write(path: Path, recipe: recipes.Recipe, *, data: dict[str, Any], horizon: schedules.Horizon) -> None:
     """Draw what `outlook.build` found into `path`, in the format that its name ends in. Raises StorageError."""
-    numbers = outlook_console.lines(recipe, data=data, horizon=horizon)
-    picture.write(
-        path,
-        lambda ink: chart(recipe, data=data, horizon=horizon, ink=ink),
+    figure = figures.Figure(
+        name="schedule",
         title=f"{recipe.name}: schedule",
         alternative=f"{_subtitle(data)}. Curves over {recipe.budget.epochs} epochs of {', '.join(_panels(data))}.",
-        numbers=numbers,
+        chart=lambda ink: chart(recipe, data=data, horizon=horizon, ink=ink),
     )
+    picture.write(path, figure, numbers=outlook_console.lines(recipe, data=data, horizon=horizon))
 
 
 def chart(

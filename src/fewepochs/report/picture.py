@@ -1,16 +1,21 @@
-"""A figure as a file of its own: SVG, PNG or PDF on white, or an HTML page that follows the reader's light or dark.
+"""A figure as a file of its own: SVG, PNG or PDF on white, an HTML page that follows light or dark, or its data.
 
-The page needs no script and no other file; it holds the figure's numbers as text, too.
+The page needs no script and no other file; it holds the figure's numbers as text, too. Of a figure whose data sets are
+its numbers, CSV has them as rows, and JSON is the Vega-Lite specification.
 """
 
 from __future__ import annotations
 
+import csv
 import html
-from collections.abc import Callable, Sequence
+import io
+import json
+import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import altair as alt
 import vl_convert
 
 from fewepochs import store
@@ -18,45 +23,92 @@ from fewepochs.errors import Problem, RecipeError, StorageError
 from fewepochs.report import figures
 
 FORMATS = (".svg", ".png", ".pdf", ".html")
+DATA_FORMATS = (".csv", ".json")
+COLUMN, LEAST, MOST = 85.0, 40.0, 1000.0
+"""Widths in millimetres: of a column of two, and the least and the most that are drawn."""
+
+PIXELS_AN_INCH, POINTS_AN_INCH, MILLIMETRES_AN_INCH = 96, 72, 25.4
+PRINTED = 300
+"""Dots an inch of a PNG whose width was asked."""
+
+_SIZE = re.compile(r'\b(width|height)="([\d.]+)"')
 
 
-def check(path: Path) -> None:
-    """Raise RecipeError unless `path` ends in one of the formats that can be drawn."""
-    if path.suffix.lower() not in FORMATS:
-        kinds = ", ".join(f"FILE{suffix}" for suffix in FORMATS)
-        raise RecipeError("command line", (Problem("--to", "not a kind of picture", repr(str(path)), kinds),))
+def check(path: Path, *, option: str = "--to", data: bool = False) -> None:
+    """Raise RecipeError unless `path` ends in one of the formats that can be drawn, or `data` if that is allowed."""
+    formats = (*FORMATS, *DATA_FORMATS) if data else FORMATS
+    if path.suffix.lower() not in formats:
+        kinds = ", ".join(f"FILE{suffix}" for suffix in formats)
+        raise RecipeError("command line", (Problem(option, "not a kind of picture", repr(str(path)), kinds),))
 
 
 def write(
-    path: Path,
-    chart: Callable[[figures.Ink], alt.VConcatChart],
-    *,
-    title: str,
-    alternative: str,
-    numbers: Sequence[str],
+    path: Path, figure: figures.Figure, *, numbers: Sequence[str] | None = None, millimetres: float | None = None
 ) -> None:
-    """Draw `chart`, given its colours, into `path`, in the format that its name ends in. Raises StorageError.
+    """Draw `figure` into `path`, in the format that its name ends in. Raises StorageError.
 
-    `title`, the `alternative` to the picture in words and the lines of `numbers` are the page's.
+    The lines of `numbers` stand on the HTML page; without them the figure's own rows do. `millimetres` is the width in
+    print of SVG, PNG and PDF, as wide as the figure likes where it is None; letters have one size in all widths.
     """
-    check(path)
-    suffix = path.suffix.lower()
-    specification = chart(figures.PAGE if suffix == ".html" else figures.PAPER).to_dict()
-    match suffix:
-        case ".png":
-            content = vl_convert.vegalite_to_png(specification, scale=2)
-        case ".pdf":
-            content = vl_convert.vegalite_to_pdf(specification)
-        case ".html":
-            svg = vl_convert.vegalite_to_svg(specification)
-            content = _page(svg, title=title, alternative=alternative, numbers=numbers).encode()
-        case _:
-            content = vl_convert.vegalite_to_svg(specification).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(path, content)
+    store.write_whole(path, _content(path.suffix.lower(), figure, numbers=numbers, millimetres=millimetres))
+
+
+def _content(suffix: str, figure: figures.Figure, *, numbers: Sequence[str] | None, millimetres: float | None) -> bytes:
+    spec = figures.specification(figure, ink=figures.PAGE if suffix == ".html" else figures.PAPER)
+    match suffix:
+        case ".csv":
+            return _csv(figures.rows(spec)).encode()
+        case ".json":
+            return (json.dumps(spec, indent=1) + "\n").encode()
+        case ".html":
+            told = _csv(figures.rows(spec)).splitlines() if numbers is None else numbers
+            svg = vl_convert.vegalite_to_svg(spec)
+            return _page(svg, title=figure.title, alternative=figure.alternative, numbers=told).encode()
+    svg = vl_convert.vegalite_to_svg(spec) if millimetres is None else _printed(figure, millimetres)
+    match suffix:
+        case ".png":
+            # Without a width it is for screens: two dots a pixel.
+            png: bytes = vl_convert.svg_to_png(svg, **({"scale": 2} if millimetres is None else {"ppi": PRINTED}))
+            return png
+        case ".pdf":
+            pdf: bytes = vl_convert.svg_to_pdf(svg)
+            return pdf
+        case _:
+            return str(svg).encode()
+
+
+def _printed(figure: figures.Figure, millimetres: float) -> str:
+    """Return the picture as wide as that in print: its size is in points, as printers count, not in pixels."""
+    wanted = millimetres / MILLIMETRES_AN_INCH * PIXELS_AN_INCH
+    svg = vl_convert.vegalite_to_svg(figures.specification(figure, width=wanted))
+    # What stands beside the plots (axes, labels) takes what it takes, which is known once it is drawn.
+    svg = vl_convert.vegalite_to_svg(figures.specification(figure, width=2 * wanted - _width(svg)))
+    head, rest = svg.split(">", 1)
+    scale = wanted / _width(svg) * POINTS_AN_INCH / PIXELS_AN_INCH
+    head = _SIZE.sub(lambda found: f'{found[1]}="{float(found[2]) * scale:g}"', head)
+    return f"{head}>{rest}"
+
+
+def _width(svg: str) -> float:
+    return float(next(found[2] for found in _SIZE.finditer(svg) if found[1] == "width"))
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, heads, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({head: _cell(value) for head, value in row.items()})
+    return stream.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _page(svg: str, *, title: str, alternative: str, numbers: Sequence[str]) -> str:

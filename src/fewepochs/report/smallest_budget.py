@@ -183,13 +183,13 @@ def _caveats(search: searches.Search, rows: Sequence[Row]) -> Iterator[str]:
 def write(path: Path, search: searches.Search) -> None:
     """Draw the share of runs that arrive over the budget into `path`, in the format that its name ends in."""
     rows, page = _rows(search), build(search)
-    picture.write(
-        path,
-        lambda ink: chart(search, rows, ink=ink),
+    figure = figures.Figure(
+        name="budget",
         title=f"Runs that reach {search.question.target:g}, by budget",
         alternative=page.notes[0],
-        numbers=table_text.lines(page, form="text"),
+        chart=lambda ink: chart(search, rows, ink=ink),
     )
+    picture.write(path, figure, numbers=table_text.lines(page, form="text"))
 
 
 def chart(search: searches.Search, rows: Sequence[Row], *, ink: figures.Ink) -> alt.VConcatChart:

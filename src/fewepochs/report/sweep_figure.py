@@ -23,13 +23,13 @@ HEIGHT, ROW = 280, 20
 
 def write(path: Path, found: Mapping[str, Any]) -> None:
     """Draw what `sweeps.build` found into `path`, in the format that its name ends in. Raises StorageError."""
-    picture.write(
-        path,
-        lambda ink: chart(found, ink=ink),
+    figure = figures.Figure(
+        name="lr-range",
         title=f"{found['recipe']}: learning-rate range test",
         alternative=_caption(found),
-        numbers=sweeps.lines(found),
+        chart=lambda ink: chart(found, ink=ink),
     )
+    picture.write(path, figure, numbers=sweeps.lines(found))
 
 
 def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.VConcatChart:
