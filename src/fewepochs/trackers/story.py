@@ -26,7 +26,7 @@ Parameter = bool | int | float | str
 HOME = "fewepochs"
 """What runs are filed under that lie in a folder called runs, as they do unless told otherwise."""
 
-MAX_NAME = 200
+MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def visible(text: str) -> str:
 def _name(run: store.StoredRun) -> str:
     """Return the folder's name, with the digest's beginning if it lacks it: no two runs have the same."""
     name, short = visible(run.name), run.digest[:8]
-    return name if name.endswith(short) and len(name) <= MAX_NAME else f"{name[:MAX_NAME]}-{short}"
+    if name.endswith(short) and len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    return f"{name.encode()[:MAX_NAME_BYTES].decode(errors='ignore')}-{short}"
 
 
 def _text(origin: foreign_runs.Origin) -> str:

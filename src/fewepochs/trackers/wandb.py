@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fewepochs import store
-from fewepochs.trackers import story
+from fewepochs.trackers import story, wandb_file
 
 if TYPE_CHECKING:
     import wandb
@@ -76,16 +76,26 @@ class WandB:
     def _write(self, told: story.Story) -> str:
         """Write the whole run as a part of its own; return its folder's name."""
         run = self._begin(told)
-        folder = Path(run.settings.sync_dir)
-        if folder.parent.resolve() != (self._to / FOLDER).resolve():  # wandb goes elsewhere where it cannot write
-            run.finish(exit_code=1)
-            raise OSError(f"wandb wrote to {folder.parent} instead")
-        for point in told.points:
-            times = {"_timestamp": _begun(told) + point.seconds, "_runtime": point.seconds} if told.seconds else {}
-            run.log({"epoch": point.epoch, **point.values, **times}, step=point.epoch)
-        run.summary.update({name: words for name, words in told.tags.items() if name not in _fixed(told)})
-        run.finish(exit_code=0 if told.state in ("finished", "running", "interrupted") else 1)
+        folder, file = Path(run.settings.sync_dir), Path(run.settings.sync_file)
+        try:
+            for point in told.points:
+                times = {"_timestamp": _begun(told) + point.seconds, "_runtime": point.seconds} if told.seconds else {}
+                run.log({"epoch": point.epoch, **point.values, **times}, step=point.epoch)
+            run.summary.update({name: words for name, words in told.tags.items() if name not in _fixed(told)})
+        finally:
+            run.finish(exit_code=0 if told.state in ("finished", "running", "interrupted") else 1)
+        if folder.parent.resolve() != (self._to / FOLDER).resolve():
+            raise OSError(f"wandb wrote to {folder.parent} instead: can it write here?")
+        if not self._is_whole(file, epochs=len(told.points)):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise OSError("the file that wandb wrote is not whole: is there space?")
         return folder.name
+
+    def _is_whole(self, file: Path, *, epochs: int) -> bool:
+        """Return whether the file is whole, at the latest when the process that writes it has ended."""
+        if not wandb_file.is_whole(file, epochs=epochs):
+            self._wandb.teardown()
+        return wandb_file.is_whole(file, epochs=epochs)
 
     def _begin(self, told: story.Story) -> wandb.Run:
         return self._wandb.init(
