@@ -70,7 +70,7 @@ def test_runs_that_come_later_are_followed_too(tmp_path: Path) -> None:
     def begin() -> None:
         later.append(Growing(report_runs.make_run(seed=1), tmp_path))
 
-    waits = Waits(begin, nothing, lambda: later[0].grow(20, state="finished"))
+    waits = Waits(nothing, begin, nothing, lambda: later[0].grow(20, state="finished"))
     sent, _ = followed(tracker, waits, tmp_path)
     assert [(one.name[:14], one.epochs) for one in sent] == [
         ("digits-step-s0", 20),

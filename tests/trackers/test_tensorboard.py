@@ -118,7 +118,7 @@ def test_a_file_that_was_cut_anywhere_goes_on_where_it_ends(tmp_path: Path) -> N
     send(RUN, tmp_path)
     path = file(RUN, tmp_path)
     whole = path.read_bytes()
-    for size in (*range(0, len(whole), 97), len(whole) - 1):
+    for size in (*range(0, len(whole), 397), len(whole) - 1):
         path.write_bytes(whole[:size])
         assert send(RUN, tmp_path) == len(RUN.epochs) - complete(whole[:size], tmp_path)
         assert path.read_bytes() == whole
