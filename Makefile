@@ -4,11 +4,12 @@
 # make test-slow   the tests that take minutes: kills at every moment, whole studies
 # make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
+# make test-trackers   the tests against MLflow and Weights & Biases; installs the mlflow and wandb extras
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow test-browser test-ray check clean
+.PHONY: demo test test-slow test-browser test-ray test-trackers check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -26,6 +27,10 @@ test-browser: $(READY)
 test-ray: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m ray --timeout 900
+
+test-trackers: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mlflow,wandb]'
+	$(BIN)/python -m pytest -m trackers --timeout 900
 
 check: $(READY)
 	$(BIN)/ruff format --check .

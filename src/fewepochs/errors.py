@@ -4,7 +4,7 @@
     ├── RecipeError                2   a recipe, an override or a command-line value
     ├── DataError                  3   a data set: missing, damaged, or not what it claims to be
     ├── DivergedError              4   a loss or gradient that is no longer finite
-    ├── StorageError               5   a run folder that cannot be read or written
+    ├── StorageError               5   a run folder or another place that cannot be read or written
     ├── CheckpointError            6   a checkpoint that is damaged or belongs to something else
     ├── StudyError                 7   cells of a study that could not be trained; the others were
     └── TargetMissedError          10  --require-target was asked for and the target was not reached
@@ -80,7 +80,7 @@ class DivergedError(FewEpochsError):
 
 
 class StorageError(FewEpochsError):
-    """A run folder that cannot be created, read or written."""
+    """A run folder, or the place of a tracker, that cannot be created, read or written."""
 
     exit_code = 5
 

@@ -224,8 +224,8 @@ def bring_in(
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Hold the run folder `path` (made if absent) for this process; raises StorageError where another one does.
+def hold(path: Path, *, what: str = "this run") -> Iterator[None]:
+    """Hold the folder `path` of a run (made if absent) for this process; raises StorageError where another one does.
 
     Folders in which no run was begun are taken away again. The lock is flock's: the system gives it back when its owner
     dies, however it dies. On a network file system it keeps two hosts apart only if locks are shared there (NFS: not
@@ -234,7 +234,7 @@ def hold(path: Path) -> Iterator[None]:
     absent = [folder for folder in (path, *path.parents) if not _exists(folder)]
     descriptor = None
     try:
-        descriptor = _lock(path)
+        descriptor = _lock(path, what)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
@@ -272,7 +272,7 @@ def _exists(path: Path) -> bool:
         return True
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, what: str) -> int:
     """Return the descriptor of the folder's lock, locked by this process."""
     lock = path / LOCK
     for _ in range(10):
@@ -288,7 +288,7 @@ def _lock(path: Path) -> int:
         except BlockingIOError:
             owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(descriptor)
-            raise StorageError(f"{path}: {owner} is working on this run; wait for it, or stop it") from None
+            raise StorageError(f"{path}: {owner} is working on {what}; wait for it, or stop it") from None
         except OSError as error:  # a file system without locks
             os.close(descriptor)
             raise _unwritable(lock, error) from None

@@ -27,6 +27,7 @@ from fewepochs.cli import (
     searching,
     studying,
     tabulating,
+    tracking,
     training,
 )
 
@@ -51,6 +52,7 @@ app.command()(replicating.replicate)
 app.command()(tabulating.table)
 app.command()(budgeting.budget)
 app.command("import")(importing.bring_in)
+app.command()(tracking.track)
 app.add_typer(studying.study_app, name="study")
 app.add_typer(searching.search_app, name="search")
 app.add_typer(looking.recipes_app, name="recipes")

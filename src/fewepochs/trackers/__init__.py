@@ -1,0 +1,1 @@
+"""What is stored goes where users already look: TensorBoard, MLflow, Weights & Biases; run folders are only read."""
