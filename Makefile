@@ -3,11 +3,12 @@
 # make check   set up, run formatter, linter, types, import contract, tests
 # make test-slow   the tests that take minutes: kills at every moment, whole studies
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
+# make site    the documentation as web pages, docs/_build/html/index.html; installs the docs extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow test-ray check clean
+.PHONY: demo test test-slow test-ray check site clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -23,6 +24,11 @@ test-ray: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'
 	$(BIN)/python -m pytest -m ray --timeout 900
 
+site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+	$(BIN)/python tools/check_site.py docs/_build/html
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -31,7 +37,7 @@ check: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 clean:
-	rm -rf .venv
+	rm -rf .venv docs/_build
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fewepochs needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
