@@ -14,6 +14,8 @@ release = metadata.version("fewepochs")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "fewepochs_site"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_extensions"]
+smartquotes = False  # two dashes begin an option
+highlight_language = "none"
 
 myst_heading_anchors = 4
 myst_linkify_fuzzy_links = False
@@ -28,6 +30,8 @@ nitpick_ignore_regex = [("py:.*", r"(?!fewepochs\.).*")]
 
 html_theme = "furo"
 html_title = "fewepochs"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False

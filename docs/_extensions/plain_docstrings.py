@@ -33,7 +33,7 @@ def rest(text: str) -> list[str]:
     found: list[str] = []
     for part in parts(text):
         if part.kind == "literal":
-            found += ["::", "", *(f"    {line}" for line in part.lines), ""]
+            found += [".. code-block:: none", "", *(f"    {line}" for line in part.lines), ""]
         elif part.kind == "example":
             found += [*part.lines, ""]
         else:

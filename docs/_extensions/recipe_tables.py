@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +13,7 @@ import tomli
 from plain_docstrings import markdown
 
 from fewepochs import recipe as recipes
+from fewepochs.specs.base import Spec
 
 Schema = Mapping[str, Any]
 LIMITS = (
@@ -26,7 +30,7 @@ def fields() -> str:
     """Return a table of a recipe's fields, then a section for each of its parts, with every kind of it."""
     schema = recipes.json_schema()
     found = _Parts(schema["$defs"])
-    body = [_table(schema, found), ""]
+    body = [_told("Recipe", found), _table(schema, found), ""]
     for name, part in found.sections():
         body += [f"### {name}\n", *_kinds(part, found)]
     return "\n".join(body)
@@ -56,6 +60,11 @@ class _Parts:
         self._names: dict[tuple[str, ...], str] = {}
         self._told = 0
 
+    def kind(self, name: str) -> str | None:
+        """Return the `kind` by which a recipe names the class `name`; None for what is no such class."""
+        found: str | None = self.definitions.get(name, {}).get("properties", {}).get("kind", {}).get("const")
+        return found
+
     def name(self, classes: tuple[str, ...], field: str) -> str:
         return self._names.setdefault(classes, field)
 
@@ -70,11 +79,26 @@ class _Parts:
 def _kinds(classes: tuple[str, ...], found: _Parts) -> Iterator[str]:
     for one in classes:
         spec = found.definitions[one]
-        kind = spec["properties"].get("kind", {}).get("const")
-        if kind is not None:
+        if (kind := found.kind(one)) is not None:
             yield f"**`kind = {json.dumps(kind)}`**\n"
-        yield markdown(spec.get("description", ""))
+        yield _told(one, found)
         yield _table(spec, found)
+
+
+def _told(name: str, found: _Parts) -> str:
+    """Return what the docstring of a model says, and those of what it is derived from, with kinds for classes."""
+    bases = [base for base in _models()[name].__mro__ if issubclass(base, Spec) and base is not Spec]
+    text = "\n\n".join(inspect.cleandoc(base.__doc__) for base in bases if base.__doc__)
+    return markdown(re.sub(r"`(\w+)`", lambda word: f"`{found.kind(word[1]) or word[1]}`", text))
+
+
+@functools.cache
+def _models() -> dict[str, type[Spec]]:
+    """Return every part of a recipe by the name of its class."""
+    known: list[type[Spec]] = [Spec]
+    for one in known:  # grows while it is walked
+        known += one.__subclasses__()
+    return {one.__name__: one for one in known}
 
 
 def _table(spec: Schema, found: _Parts) -> str:
@@ -142,11 +166,10 @@ def _classes(field: Schema) -> tuple[str, ...] | None:
     if "$ref" in field:
         return (field["$ref"].rpartition("/")[2],)
     if "discriminator" in field:
-        return tuple(reference.rpartition("/")[2] for reference in field["discriminator"]["mapping"].values())
+        return tuple(one["$ref"].rpartition("/")[2] for one in field["oneOf"])
     return None
 
 
 def _link(section: str, found: _Parts, classes: tuple[str, ...]) -> str:
-    kinds = [found.definitions[one]["properties"].get("kind", {}).get("const") for one in classes]
-    listed = ", ".join(f"`{kind}`" for kind in kinds if kind is not None)
+    listed = ", ".join(f"`{kind}`" for one in classes if (kind := found.kind(one)) is not None)
     return f"[table {section}](#{section}){': ' if listed else ''}{listed}"

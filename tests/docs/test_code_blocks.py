@@ -55,7 +55,8 @@ def _run(page: Path, *, folder: Path, slow: bool) -> None:
 def _execute(block: Block, namespace: dict[str, Any]) -> None:
     if ">>> " in block.text:
         example = doctest.DocTestParser().get_doctest(block.text, namespace, block.place, str(block.page), block.line)
-        assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0, block.place
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+        assert runner.run(example, clear_globs=False).failed == 0, block.place
         namespace.update(example.globs)
     else:
         exec(compile("\n" * block.line + block.text, str(block.page), "exec"), namespace)
