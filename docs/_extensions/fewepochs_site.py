@@ -14,7 +14,24 @@ import command_pages
 import plain_docstrings
 import recipe_tables
 
+CONTENTS = {
+    "Begin": ("tour", "recipes", "your-own", "guide"),
+    "Answers": ("statistics", "studies", "searching", "clusters", "importing", "claims"),
+    "What you can rely on": ("guarantees", "exactness", "findings", "log"),
+    "Reference": tuple(f"reference/{name}" for name in ("commands", "doing", "recipes", "runs", "statistics")),
+}
+
+
+def contents() -> str:
+    """Return the table of contents, which stands beside every page."""
+    return "\n".join(
+        "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""])
+        for caption, pages in CONTENTS.items()
+    )
+
+
 GENERATED: dict[str, Callable[[], str]] = {
+    "contents": contents,
     "commands": command_pages.reference,
     "recipe fields": recipe_tables.fields,
     "shipped recipes": recipe_tables.shipped,

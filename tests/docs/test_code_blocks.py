@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("refe
 BLOCKS = {page: code_blocks.blocks(page) for page in PAGES}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
 SESSIONS = [block for block in ALL if block.language == "console"]
-LANGUAGES = {"console", "python", "toml", "text", "", "{toctree}"}
+LANGUAGES = {"console", "python", "toml", "text", ""}
 MENTION = re.compile(r"(?<!`)`(fewepochs [^`\n]+)`(?!`)")
 
 
