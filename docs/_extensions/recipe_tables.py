@@ -66,7 +66,9 @@ class _Parts:
         return found
 
     def name(self, classes: tuple[str, ...], field: str) -> str:
-        return self._names.setdefault(classes, field)
+        """Return the section that tells of `classes`: one that has them among others, or else that of `field`."""
+        wider = next((known for known in self._names if set(classes) <= set(known)), classes)
+        return self._names.setdefault(wider, field)
 
     def sections(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield name and classes of each part, those included that are met on the way."""

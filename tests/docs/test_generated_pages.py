@@ -64,6 +64,13 @@ def test_every_model_of_a_recipe_is_told_with_every_field() -> None:
             assert field == "kind" or f"| `{field}` |" in page, (name, field)
 
 
+def test_no_model_is_told_twice() -> None:
+    page = recipe_tables.fields()
+    assert page.count('**`kind = "warm-up"`**') == page.count('**`kind = "cosine"`**') == 1
+    assert "| `batch_schedule` | [table schedule](#schedule): `constant`, `piecewise-constant` | `constant` |" in page
+    assert "| `auxiliary` | [table optimizer](#optimizer): `sgd`, `adam`, `adamw` | `adamw` |" in page
+
+
 def test_limits_and_choices_are_those_of_the_models() -> None:
     page = recipe_tables.fields()
     assert '| `precision` | `"float32"`, `"bfloat16"`, `"float16"`, `"float64"` | `"float32"` |' in page
