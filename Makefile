@@ -2,13 +2,18 @@
 # make test    set up, run the tests
 # make check   set up, run formatter, linter, types, import contract, tests
 # make test-slow   the tests that take minutes: kills at every moment, whole studies
+# make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 # make site    the documentation as web pages, docs/_build/html/index.html; installs the docs extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
+<<<<<<< HEAD
 .PHONY: demo test test-slow test-ray check site clean
+=======
+.PHONY: demo test test-slow test-browser test-ray check clean
+>>>>>>> origin/main
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -19,6 +24,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal --timeout 900
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m browser --numprocesses auto --dist worksteal
 
 test-ray: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray]'

@@ -13,7 +13,17 @@ from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.claims import matching
 from fewepochs.errors import RecipeError
-from fewepochs.report import comparison, comparison_console, console, figures, imported, labels, page, summary, tables
+from fewepochs.report import (
+    comparison,
+    comparison_console,
+    console,
+    curves_figure,
+    imported,
+    labels,
+    page,
+    summary,
+    tables,
+)
 from report_runs import RECIPE, make_run
 
 DESCRIBED = recipes.parse(RECIPE, source="test")
@@ -217,8 +227,8 @@ def test_a_run_that_has_nothing_but_its_validation_accuracy_is_drawn() -> None:
 
 def test_rates_are_drawn_where_a_file_has_them() -> None:
     run = foreign_runs.make(rates=[0.1] * 10 + [0.01] * 10)
-    shared = figures.axes([run], targets=())
-    (rates,) = figures.datasets(labels.label([run]), targets=(), shared=shared)["rates"]
+    shared = curves_figure.axes([run], targets=())
+    (rates,) = curves_figure.datasets(labels.label([run]), targets=(), shared=shared)["rates"]
     assert rates["rate"] == [0.1] * 20 + [0.01] * 20
 
 

@@ -17,7 +17,7 @@ from page_reader import Document
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.errors import StorageError
-from fewepochs.report import figures, page, summary
+from fewepochs.report import curves_figure, markup, page, summary
 from report_runs import ENVIRONMENT, make_run
 
 HOSTILE = (
@@ -131,10 +131,12 @@ def test_the_answers_come_first_and_name_censored_runs() -> None:
 
 
 def test_joules_that_were_not_measured_show_their_reason() -> None:
-    document = read(make_run())
+    document = read(make_run(), make_run(seed=1), make_run(seed=2, joules=3.0))
 
-    assert document.rows("table-crossings")[0][-1].text == "not measured: no energy counter on this machine"
-    assert document.rows("table-costs")[0][-1].text == "not measured: no energy counter on this machine"
+    assert document.rows("table-crossings")[0][-1].text == "not measured"
+    assert document.rows("table-costs")[0][-1].text == "not measured"
+    told = "Energy not measured in 2 of 3 runs: no energy counter on this machine."
+    assert [text for text in document.texts["p"] if text.startswith("Energy not")] == [told]
 
 
 def test_a_pinned_crossing_is_flagged_and_explained() -> None:
@@ -234,7 +236,7 @@ def test_hostile_text_is_shown_as_text(name: str) -> None:
 
 def test_no_text_can_end_the_data_block_that_holds_it() -> None:
     content = {"run": "</script><!-- & \u2028", "value": [0.1, 1]}
-    block = str(page._json_block(content))
+    block = str(markup.json_block(content))
 
     assert not set("<>&\u2028") & set(block)
     assert json.loads(block) == content
@@ -274,7 +276,7 @@ def test_the_page_has_no_external_address() -> None:
     outside = re.sub(r"<script>.*?</script>", "", document.source, flags=re.DOTALL)
     addresses = set(re.findall(r"https?://[^\s\"'<]*", outside))
     assert {address.split("/")[2] for address in addresses} == {"www.w3.org", "vega.github.io"}
-    schema = figures.panel(shared=figures.axes((), targets=())).to_dict()["$schema"]
+    schema = curves_figure.panel(shared=curves_figure.axes((), targets=())).to_dict()["$schema"]
     assert {address for address in addresses if "w3.org" not in address} == {schema}
 
 
@@ -357,7 +359,7 @@ def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
     ],
 )
 def test_durations_are_said_as_people_say_them(seconds: float, expected: str) -> None:
-    assert page._duration(seconds) == expected
+    assert markup._duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,7 @@ def test_durations_are_said_as_people_say_them(seconds: float, expected: str) ->
     ],
 )
 def test_joules_have_a_unit_that_keeps_them_short(value: float, expected: str) -> None:
-    assert page._scaled(value, 1000, ("J", "kJ", "MJ", "GJ")) == expected
+    assert markup._scaled(value, 1000, ("J", "kJ", "MJ", "GJ")) == expected
 
 
 def test_a_page_of_many_runs_draws_some_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,10 +398,10 @@ def test_a_page_of_many_runs_has_numbers_for_its_script_instead_of_still_picture
     monkeypatch.setattr(page, "MANY", 3)
     many = page.render(runs, targets=(0.9,))
 
-    assert few.count('class="picture"') == many.count('class="picture"') == 3
+    assert few.count('class="picture"') == many.count('class="picture"') == 5
     assert few.count('class="picture"') == len(re.findall(r'class="picture"[^>]*><svg', few))
     assert re.findall(r'class="picture"[^>]*><svg', many) == []
-    assert many.count("which has not run") == 3
-    for name in ("figure-together", "numbers-1", "numbers-2"):
+    assert many.count("which has not run") == 5
+    for name in ("spec-survival", "spec-cost", "spec-noise", "numbers-1", "numbers-2"):
         block = many.split(f'<script type="application/json" id="{name}">')[1].split("</script>")[0]
         assert json.loads(block)

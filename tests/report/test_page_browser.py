@@ -2,95 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
 import pytest
+from visits import LIVE, Open
 
-from fewepochs import store
 from fewepochs.report import page
 from report_runs import make_run
 
 pytestmark = pytest.mark.browser
 
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-LIVE = ".picture > div svg"
-"""What the script puts in the place of a still picture."""
-
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
-
-
-@dataclass
-class Visit:
-    """An open page and what it did: messages of its console, addresses it asked for, dialogs it opened."""
-
-    tab: Any
-    messages: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-    dialogs: list[str] = field(default_factory=list)
-
-    def settle(self) -> None:
-        """Wait until the first figure is live."""
-        self.tab.locator(".picture").first.scroll_into_view_if_needed()
-        self.tab.wait_for_selector(LIVE)
-
-    def dismiss(self, dialog: Any) -> None:
-        self.dialogs.append(dialog.message)
-        dialog.dismiss()
-
-    def style(self, selector: str, name: str) -> str:
-        script = "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]"
-        return str(self.tab.evaluate(script, [selector, name]))
-
-
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=SWITCHES)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Any, tmp_path: Path) -> Iterator[Open]:
-    """Return a function that writes a page of runs, opens the file and records what happens."""
-    contexts = []
-
-    def opened(*runs: store.StoredRun, width: int = 1100, **settings: Any) -> Visit:
-        path = tmp_path / "report.html"
-        page.write(path, runs, targets=(0.9, 0.97))
-        context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
-        contexts.append(context)
-        found = Visit(context.new_page())
-        found.tab.on("console", lambda message: found.messages.append(message.text))
-        found.tab.on("pageerror", lambda error: found.messages.append(str(error)))
-        found.tab.on("request", lambda request: found.requests.append(request.url))
-        found.tab.on("dialog", found.dismiss)
-        found.tab.goto(path.as_uri())
-        return found
-
-    yield opened
-    for context in contexts:
-        context.close()
 
 
 def test_figures_draw_under_the_policy_without_a_message_or_a_request(visit: Open) -> None:
@@ -129,14 +49,14 @@ def test_the_policy_is_in_force(visit: Open) -> None:
     assert sum("Content Security Policy" in message for message in opened.messages) == 2
 
 
-def test_a_live_figure_has_a_line_for_each_run_and_part(visit: Open) -> None:
+def test_a_live_figure_has_a_line_for_each_run_and_part_and_their_medians(visit: Open) -> None:
     opened = visit(make_run(), make_run(seed=1), make_run(seed=2, epochs=0, state="crashed"))
-    opened.settle()
-    strokes = opened.tab.evaluate(
-        "() => [...document.querySelectorAll('.picture > div .mark-line path')].map(p => p.getAttribute('stroke'))"
-    )
+    opened.settle("[data-numbers]")
+    lines = "[...document.querySelectorAll('[data-numbers] > div .mark-line path')]"
+    strokes = opened.tab.evaluate(f"() => {lines}.map(path => path.getAttribute('stroke'))")
+    runs, medians = 2, 1
 
-    assert strokes.count("var(--training)") == strokes.count("var(--validation)") == 2 * 2
+    assert strokes.count("var(--training)") == strokes.count("var(--validation)") == 2 * (runs + medians)
 
 
 def test_a_pointer_shows_run_epoch_and_value(visit: Open) -> None:
@@ -214,8 +134,8 @@ def test_figures_follow_the_width_of_the_window(visit: Open) -> None:
 def test_without_scripts_the_still_picture_stays(visit: Open) -> None:
     opened = visit(make_run(), java_script_enabled=False)
 
-    assert opened.tab.locator(".picture > svg").is_visible()
-    assert opened.tab.locator(".picture > svg .mark-line path").count() == 5
+    assert opened.tab.locator(".picture > svg").first.is_visible()
+    assert opened.tab.locator("[data-numbers] > svg .mark-line path").count() == 5
     assert opened.messages == []
 
 

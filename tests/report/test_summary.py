@@ -170,14 +170,14 @@ def test_the_report_says_which_images_validate(overrides: tuple[str, ...], expec
     assert summary.build([make_run(*overrides)])["recipes"][0]["validation"] == expected
 
 
-def test_few_runs_are_a_caveat_and_five_are_not() -> None:
+def test_few_runs_are_a_caveat_and_six_are_not() -> None:
     single = summary.build([make_run()])["caveats"]
-    five = summary.build([make_run(seed=seed) for seed in range(5)])["caveats"]
+    six = summary.build([make_run(seed=seed) for seed in range(6)])["caveats"]
 
     assert single[0] == (
         "n = 1 for digits-step: a single run proves little; published transition epochs vary by 10 to 15 between runs."
     )
-    assert not any("proves little" in caveat or "prove little" in caveat for caveat in five)
+    assert not any("proves little" in caveat or "prove little" in caveat for caveat in six)
 
 
 def test_several_small_recipes_are_one_caveat() -> None:

@@ -36,6 +36,20 @@ def test_noise_is_as_large_as_its_swings_and_a_slope_or_one_spike_is_none() -> N
     assert noise.settled(sloping) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_phases_are_the_stretches_of_one_rate() -> None:
+    epochs = claim_run(ONE, {}).own_epochs
+    found = noise.phases(epochs)
+    whole = [e.epoch for phase in found for e in phase]
+
+    assert whole == [e.epoch for e in epochs]
+    assert all(len({(e.lr_first, e.lr_last) for e in phase}) == 1 for phase in found)
+    assert all(before[-1].lr_last != after[0].lr_first for before, after in itertools.pairwise(found))
+    moving = [e.model_copy(update={"lr_last": e.lr_first / 2}) if e.epoch == 10 else e for e in epochs]
+    assert [phase[-1].epoch for phase in noise.phases(moving)][:1] == [9]
+    assert noise.phases(moving)[1][0].epoch == 11
+    assert noise.first_phase([e.model_copy(update={"lr_last": e.lr_first / 2}) for e in epochs]) == ()
+
+
 def slow_j(arms: list[list[float]]) -> Fraction:
     pairs = [(x, y) for a, b in itertools.combinations(arms, 2) for x in a for y in b]
     return sum((Fraction((y > x) * 2 + (y == x), 2) for x, y in pairs), Fraction(0))

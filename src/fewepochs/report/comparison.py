@@ -16,9 +16,6 @@ from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import imported, labels, summary
 from fewepochs.stats import arms, compare, estimates
 
-FEW_RUNS = 6
-"""Below this many runs not even lowest to highest is a 95 percent interval for the median: 1 - 2^(1-n)."""
-
 SIGNIFICANT = 0.05
 UNITS = {"epochs": "epochs", "seconds": "seconds of training", "joules": "joules"}
 MACHINE = ("cpu", "gpu", "device", "threads", "kernels")
@@ -224,7 +221,7 @@ def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
 
 def few(groups: Sequence[labels.Group]) -> Iterable[str]:
     """Yield which recipes have too few runs, and what so few can say."""
-    sizes = Counter(len(group.runs) for group in groups if len(group.runs) < FEW_RUNS)
+    sizes = Counter(len(group.runs) for group in groups if len(group.runs) < summary.FEW_RUNS)
     for n in sorted(sizes):
         named = [group.label for group in groups if len(group.runs) == n]
         who = ", ".join(named) if len(named) <= 4 else f"{len(named)} recipes"

@@ -17,10 +17,6 @@ from fewepochs.errors import Problem, RecipeError
 from fewepochs.report import comparison, comparison_console, figures, picture
 
 HEIGHT = 190
-COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
-"""Each at least 3.5 to 1 against the page's paper, light and dark."""
-
-DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 MOST_BANDS = 3
 """More bands than this cover one another."""
 
@@ -44,6 +40,18 @@ def write(path: Path, found: Mapping[str, Any]) -> None:
         title="Share of runs that have reached the target",
         alternative=alternative(found),
         numbers=comparison_console.lines(found),
+    )
+
+
+def figure(found: Mapping[str, Any]) -> figures.Figure:
+    """Return the picture of what `comparison.build` found."""
+    drawn = {row["target"] for row in _drawn(found)}
+    return figures.Figure(
+        name="survival",
+        title="Share of runs that have reached the target",
+        alternative=alternative(found),
+        chart=lambda ink: chart(found, ink=ink),
+        table=tuple(_name(DATA[2], target) for target in found["targets"] if target in drawn),
     )
 
 
@@ -88,7 +96,7 @@ def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _plot(target: float, *, names: list[str], end: float, found: Mapping[str, Any], ink: figures.Ink) -> alt.LayerChart:
     x = alt.X("time:Q", title=_axis_title(found, target), scale=alt.Scale(domain=[0, end], nice=False))
     y = figures.vertical("share", title="share of runs", span=(0.0, 1.0), numbers=".0%")
-    colour, dash = _inks(names)
+    colour, dash = figures.arms(names)
     band, half, lines, ended, medians = (alt.Chart(alt.NamedData(_name(what, target))) for what in DATA)
     layers: list[alt.Chart] = []
     if len(names) <= MOST_BANDS:
@@ -126,19 +134,6 @@ def _points(
     }
 
 
-def _inks(names: list[str]) -> tuple[alt.Color, alt.StrokeDash]:
-    """Return the colour and the dash of each recipe; beyond six, colours come again with another dash."""
-    legend = alt.Legend(
-        orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400, columnPadding=28
-    )
-    colours = [COLOURS[k % len(COLOURS)] for k in range(len(names))]
-    dashes = [DASHES[(k + k // len(COLOURS)) % len(DASHES)] for k in range(len(names))]
-    return (
-        alt.Color("arm:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
-        alt.StrokeDash("arm:N", scale=alt.Scale(domain=names, range=dashes), legend=legend),
-    )
-
-
 def _axis_title(found: Mapping[str, Any], target: float) -> str:
     held = f" held for {found['hold']} evaluations" if found["rule"] == "held" else ""
     return f"{comparison.UNITS[found['by']]} until {target:g}{held}"
@@ -149,7 +144,8 @@ def _line(row: Mapping[str, Any], *, end: float) -> list[dict[str, Any]]:
     points = [(0.0, 0.0), *((step["time"], 1 - step["survival"]) for step in row["curve"])]
     if row["curve"][-1]["survival"] == 0:
         points.append((end, 1.0))
-    return [{"arm": row["arm"], "time": time, "share": share} for time, share in points]
+    own = {"arm": row["arm"], "target": row["target"]}
+    return [{**own, "time": time, "share": share} for time, share in points]
 
 
 def _band(row: Mapping[str, Any], *, end: float) -> list[dict[str, Any]]:

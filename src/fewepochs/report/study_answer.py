@@ -25,12 +25,14 @@ def build(planned: plan.Plan) -> dict[str, Any]:
     found = comparison.build(
         runs, targets=rules.targets or (), rule=rules.rule, by=rules.by, horizon=rules.horizon, looks=looks
     )
-    found["caveats"] = [*_caveats(planned), *found["caveats"]]
+    course = list(_caveats(planned))
+    found["caveats"] = [*course, *found["caveats"]]
     return {
         "study": planned.study.name,
         "question": planned.study.question,
         "rules": rules.model_dump(mode="json"),
         "cells": {state: planned.count(state) for state in plan.STATES},
+        "course": course,
         **found,
     }
 

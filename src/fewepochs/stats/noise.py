@@ -2,7 +2,7 @@
 
     noise = 1.4826 median |r - median r|,    r[e] = val_loss[e] - median(val_loss[e-2], ..., val_loss[e+2])
 
-over the second half of the first phase of constant rate: the first half is still on its way down. The median of five
+over the second half of a phase of constant rate: the first half is still on its way down. The median of five
 takes the trend away and leaves swings of one or two epochs; 1.4826 makes the number a standard deviation where the
 swings are normal, and no single spike decides it.
 
@@ -42,14 +42,37 @@ class Trend(Record):
     p_falling: Fraction
 
 
-def first_phase(epochs: Sequence[EpochRecord]) -> tuple[EpochRecord, ...]:
-    """Return the epochs before the learning rate first changes."""
-    return tuple(itertools.takewhile(lambda e: e.lr_first == e.lr_last == epochs[0].lr_first, epochs))
+def phases(epochs: Sequence[EpochRecord]) -> tuple[tuple[EpochRecord, ...], ...]:
+    """Return the longest stretches of epochs within which the learning rate is one; epochs in which it moves have none.
+
+    >>> phases(())
+    ()
+    """
+    found: list[list[EpochRecord]] = []
+    before: float | None = None
+    for record in epochs:
+        rate = record.lr_first if record.lr_first == record.lr_last else None
+        if rate is not None:
+            if rate != before:
+                found.append([])
+            found[-1].append(record)
+        before = rate
+    return tuple(map(tuple, found))
 
 
 def settled(epochs: Sequence[EpochRecord]) -> float | None:
     """Return the settled noise of val_loss at the first rate; None where that phase is too short to tell."""
-    phase = first_phase(epochs)
+    return of_phase(first_phase(epochs))
+
+
+def first_phase(epochs: Sequence[EpochRecord]) -> tuple[EpochRecord, ...]:
+    """Return the epochs before the learning rate first changes."""
+    found = phases(epochs)
+    return found[0] if found and found[0][0] == epochs[0] else ()
+
+
+def of_phase(phase: Sequence[EpochRecord]) -> float | None:
+    """Return the settled noise of val_loss in a phase of constant rate; None where it is too short to tell."""
     losses = [record.val_loss for record in phase[len(phase) // 2 :]]
     if len(losses) < FEWEST_EPOCHS:
         return None

@@ -1,0 +1,126 @@
+"""What a target costs: seconds of training, and joules where they were measured, of each run up to its first crossing.
+
+A dot is a run, an upright line the recipe's median. A run that did not get there is an open triangle where it ended:
+its cost is more than that. Each recipe has a line of its own, its name above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from fewepochs import store
+from fewepochs.report import figures, labels
+from fewepochs.stats import target as crossing_rules
+
+ROW = 34
+TITLES = {"seconds": "seconds of training until {:g}", "joules": "joules until {:g}"}
+RUNS, MEDIANS = "spent", "medians"
+
+
+def figure(groups: Sequence[labels.Group], found: Mapping[str, Any]) -> figures.Figure | None:
+    """Return what the targets of the comparison `found` cost the runs of `groups`; None where no cost is known."""
+    names = [group.label for group in groups]
+    every = {(target, by): _points(groups, target, by=by) for target in found["targets"] for by in TITLES}
+    points = {key: rows for key, rows in every.items() if any(not row["censored"] for row in rows)}
+    if not points:
+        return None
+    medians = {(row["arm"], row["target"]): row for row in found["rows"]}
+    return figures.Figure(
+        name="cost",
+        title="What a target costs",
+        alternative=_alternative(points, medians),
+        chart=lambda ink: _chart(points, names=names, medians=medians, ink=ink),
+        table=tuple(_named(RUNS, key) for key in points),
+    )
+
+
+Key = tuple[float, str]
+
+
+def _points(groups: Sequence[labels.Group], target: float, *, by: str) -> list[dict[str, Any]]:
+    return [
+        {"arm": group.label, "run": run.label, "target": target, "by": by, "spent": spent, "censored": censored}
+        for group in groups
+        for run in group.runs
+        for spent, censored in _spent(run.stored, target, by=by)
+    ]
+
+
+def _spent(run: store.StoredRun, target: float, *, by: str) -> list[tuple[float, bool]]:
+    """Return what `run` needed to `target` and whether it ended without; nothing where that is not known."""
+    found = crossing_rules.crossing(run.epochs, target, costs=run.costs)
+    if found.reached:
+        spent = found.train_seconds if by == "seconds" else found.joules
+        return [] if spent is None else [(spent, False)]
+    each = [cost.train_seconds if by == "seconds" else cost.joules for cost in run.costs]
+    known = [one for one in each if one is not None]
+    return [(sum(known), True)] if known and len(known) == len(run.epochs) else []
+
+
+def _named(name: str, key: Key) -> str:
+    return f"{name} {key[1]} {key[0]}"
+
+
+def _alternative(points: Mapping[Key, Any], medians: Mapping[tuple[str, float], Any]) -> str:
+    told = [
+        f"{arm} {TITLES[by].format(target)}: median {row[by]['value']:.4g}"
+        for target, by in points
+        for (arm, asked), row in medians.items()
+        if asked == target and row[by]["value"] is not None
+    ]
+    return f"Cost of each run to the targets. {'; '.join(told)}."
+
+
+def _chart(
+    points: Mapping[Key, list[dict[str, Any]]],
+    *,
+    names: Sequence[str],
+    medians: Mapping[tuple[str, float], Any],
+    ink: figures.Ink,
+) -> alt.VConcatChart:
+    plots = [_plot(key, rows, names=names, ink=ink) for key, rows in points.items()]
+    chart = figures.finished(alt.VConcatChart(vconcat=plots, spacing=26), ink=ink)
+    chart.datasets = {_named(RUNS, key): rows for key, rows in points.items()} | {
+        _named(MEDIANS, (target, by)): [
+            {"arm": arm, "median": row[by]["value"]}
+            for (arm, asked), row in medians.items()
+            if asked == target and row[by]["value"] is not None
+        ]
+        for target, by in points
+    }
+    return chart
+
+
+def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], ink: figures.Ink) -> alt.LayerChart:
+    present = [name for name in names if any(row["arm"] == name for row in rows)]
+    end = 1.05 * max(row["spent"] for row in rows)
+    scale = alt.Scale(domain=[0, end or 1.0], nice=False)
+    axis = alt.Axis(format="~s", tickCount=6)
+    x = alt.X("spent:Q", title=TITLES[key[1]].format(key[0]), scale=scale, axis=axis)
+    y = alt.Y("arm:N", title=None, axis=None, scale=alt.Scale(domain=present))
+    colour = alt.Color("arm:N", scale=figures.arm_colours(names), legend=None)
+    base = alt.Chart(alt.NamedData(_named(RUNS, key))).encode(x=x, y=y, color=colour)
+    middle = alt.Chart(alt.NamedData(_named(MEDIANS, key))).encode(x=_of(x, "median"), y=y, color=colour)
+    name = (
+        alt.Chart(alt.InlineData(values=[{"arm": arm} for arm in present]))
+        .mark_text(align="left", baseline="bottom", dy=-5, fontSize=11, color=ink.text, aria=False, limit=380)
+        .encode(x=alt.value(2), y=y, text="arm:N")
+    )
+    layers = [
+        name,
+        middle.mark_tick(orient="vertical", thickness=2, size=16, yOffset=6, aria=False),
+        base.transform_filter("!datum.censored").mark_point(filled=True, size=45, opacity=0.75, yOffset=6, aria=False),
+        base.transform_filter("datum.censored").mark_point(
+            shape="triangle-right", size=55, opacity=0.9, yOffset=6, aria=False
+        ),
+    ]
+    return alt.LayerChart(layer=layers, width=figures.WIDTH, height=ROW * len(present))
+
+
+def _of(x: alt.X, field: str) -> alt.X:
+    other = x.copy()
+    other.shorthand = f"{field}:Q"
+    return other
