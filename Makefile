@@ -1,19 +1,26 @@
 # make demo    set up, race two schedules on handwritten digits, name the report to open
+# make picture    the README's picture: carries out the study of the digits, opens its report in Chromium
 # make test    set up, run the tests
 # make check   set up, run formatter, linter, types, import contract, tests
 # make test-slow   the tests that take minutes: kills at every moment, whole studies
 # make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 # make test-trackers   the tests against MLflow and Weights & Biases; installs the mlflow and wandb extras
+# make site    the documentation as web pages, docs/_build/html/index.html; installs the docs extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-slow test-browser test-ray test-trackers check clean
+.PHONY: demo picture site test test-slow test-browser test-ray test-trackers check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
 	$(BIN)/fewepochs demo --out runs
+
+picture: $(READY)
+	$(BIN)/fewepochs study run studies/digits-schedules.toml --out runs --quiet > /dev/null
+	$(BIN)/fewepochs report studies/digits-schedules.toml --out runs --to runs/digits-schedules.html
+	$(BIN)/python tools/make_readme_picture.py runs/digits-schedules.html
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -31,6 +38,10 @@ test-ray: $(READY)
 test-trackers: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mlflow,wandb]'
 	$(BIN)/python -m pytest -m trackers --timeout 900
+site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --fresh-env docs docs/_build/html
+	$(BIN)/python tools/check_site.py docs/_build/html
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -40,7 +51,7 @@ check: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 clean:
-	rm -rf .venv
+	rm -rf .venv docs/_build
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fewepochs needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
