@@ -68,7 +68,7 @@ def visit(chromium: Any, tmp_path: Path) -> Iterator[Open]:
 
     def opened(*runs: store.StoredRun, width: int = 1100, **settings: Any) -> Visit:
         path = tmp_path / "report.html"
-        page.write(path, runs, targets=(0.9, 0.97))
+        path.write_text(page.render(runs, targets=(0.9, 0.97)), encoding="utf-8")
         context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
         contexts.append(context)
         found = Visit(context.new_page())

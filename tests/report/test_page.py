@@ -16,6 +16,7 @@ from page_reader import Document
 
 from fewepochs import recipe as recipes
 from fewepochs import store
+from fewepochs.api import results
 from fewepochs.errors import StorageError
 from fewepochs.report import curves_figure, markup, page, summary
 from report_runs import ENVIRONMENT, make_run
@@ -336,15 +337,17 @@ def test_ten_runs_of_two_hundred_epochs_make_a_page_of_bearable_size() -> None:
 
 def test_a_page_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    page.write(path, [make_run()], targets=(0.97,), title="One")
+    results.report([make_run()], to=path, targets=(0.97,), title="One")
 
     assert path.read_text(encoding="utf-8") == page.render([make_run()], targets=(0.97,), title="One")
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"nowhere"):
-        page.write(tmp_path / "nowhere" / "report.html", [make_run()])
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError, match=r"file"):
+        results.report([make_run()], to=tmp_path / "file" / "report.html")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+import run_folders
 from fewepochs import store
+from fewepochs.api import serving
 from fewepochs.report import comparison, comparison_figure, cost_figure, curves_figure, figures, labels
 from report_runs import make_run
 from visits import Open, Visit
@@ -199,3 +201,16 @@ def test_axe_finds_nothing(visit: Open, scheme: str) -> None:
     found = axe.Axe().run(opened.tab).response["violations"]
 
     assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []
+
+
+def test_a_served_page_loads_itself_again_when_a_run_has_grown(chromium: Any, tmp_path: Path) -> None:
+    folder = run_folders.make(tmp_path / "runs" / "run", epochs=2)
+    with serving.page([tmp_path / "runs"], out=tmp_path, targets=(), port=0) as address:
+        tab = chromium.new_page()
+        tab.goto(address)
+        assert tab.locator("#table-runs tbody td").nth(2).inner_text().startswith("2 of")
+        folder.append(run_folders.epoch(3), run_folders.cost(3))
+        tab.wait_for_function(
+            "() => document.querySelectorAll('#table-runs tbody td')[2].textContent.startsWith('3 of')"
+        )
+        tab.close()

@@ -129,13 +129,37 @@ def figure(
 
 
 @collector.paused()
-def report(runs: Sequence[store.StoredRun], *, to: Path, targets: Sequence[float] = ()) -> Path:
-    """Write the report of `runs` as one offline HTML file; return its path."""
+def page(
+    runs: Sequence[store.StoredRun],
+    *,
+    targets: Sequence[float] = (),
+    title: str | None = None,
+    question: str = "",
+    found: Mapping[str, Any] | None = None,
+    version: str | None = None,
+) -> str:
+    """Return the report of `runs` as one offline HTML document; see `report.page.render`.
+
+    A page with a `version` asks the server that it came from for a newer one.
+    """
     from fewepochs.report import page
 
+    return page.render(runs, targets=targets, title=title, question=question, found=found, live=version)
+
+
+def report(
+    runs: Sequence[store.StoredRun],
+    *,
+    to: Path,
+    targets: Sequence[float] = (),
+    title: str | None = None,
+    question: str = "",
+    found: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the report of `runs` as one offline HTML file; return its path. Raises StorageError."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{to.parent}: cannot be made: {error.strerror or error}") from None
-    page.write(to, runs, targets=targets)
+    store.write_whole(to, page(runs, targets=targets, title=title, question=question, found=found).encode())
     return to

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+from fewepochs.api import pace as paces
 from fewepochs.trackers import follow, tracker
 from fewepochs.train import interrupt
-
-
-class Pace:
-    """Waits between two looks; `stop`, which a signal may set, ends the waiting at once."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._stop = threading.Event()
-
-    @property
-    def stop(self) -> bool:
-        """Whether there shall be no more looks."""
-        return self._stop.is_set()
-
-    @stop.setter
-    def stop(self, wish: bool) -> None:
-        if wish:
-            self._stop.set()
-
-    def wait(self) -> bool:
-        """Return when it is time for the next look, False if there shall be none."""
-        return not self._stop.wait(self._seconds)
 
 
 def track(
@@ -47,7 +25,7 @@ def track(
     that is being sent, and is in `caught` then. Raises RecipeError for a library that is not installed, StorageError
     for a tracker that fails.
     """
-    pace = Pace(follow_seconds or 0.0)
+    pace = paces.Pace(follow_seconds or 0.0)
     with interrupt.catching(pace) as signalled, tracker.opened(kind, to=to) as place:
         if follow_seconds is None:
             yield from follow.once(paths, to=place, say=say, stopped=lambda: pace.stop)

@@ -1,40 +1,17 @@
-"""Commands that look: report, show, recipes, data."""
+"""Commands that look at what there is to train: recipes, data."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fewepochs import recipe as recipes
-from fewepochs.api import probing, results, training
+from fewepochs.api import probing
 from fewepochs.cli import options, output
 
 recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
 data_app = typer.Typer(help="Show which data sets are at hand, or download one.", invoke_without_command=True)
-
-
-def report(
-    runs: options.RunsArgument,
-    to: Annotated[Path, typer.Option("--to", "-o", help="The HTML file to write.")] = Path(training.REPORT),
-    target: options.TargetOption = None,
-    as_json: options.JsonOption = False,
-) -> None:
-    """Write one offline HTML file about runs: curves, crossings, cost, recipes, environment."""
-    targets = options.targets(target)
-    stored = results.load_runs(runs)
-    page = results.report(stored, to=to, targets=targets)
-    if as_json:
-        output.print_json({"report": str(page), **results.summarise(stored, targets=targets)})
-    else:
-        output.out(str(page))
-
-
-def show(runs: options.RunsArgument, target: options.TargetOption = None, as_json: options.JsonOption = False) -> None:
-    """Print crossings, best accuracy and cost of runs."""
-    targets = options.targets(target)
-    output.print_summary(results.load_runs(runs), targets=targets, form="json" if as_json else "text")
 
 
 @recipes_app.callback()

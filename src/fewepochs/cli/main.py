@@ -25,6 +25,7 @@ from fewepochs.cli import (
     probing,
     replicating,
     searching,
+    showing,
     studying,
     tabulating,
     tracking,
@@ -42,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich costs half the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (training.train, training.resume, training.demo, looking.report, looking.show, comparing.compare):
+for command in (training.train, training.resume, training.demo, showing.report, showing.show, comparing.compare):
     app.command()(command)
 app.command()(drawing.figure)
 app.command()(planning.schedule)

@@ -12,7 +12,6 @@ import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -87,11 +86,6 @@ def render(
         figures={name: figure and drawing.finished(figure) for name, figure in shown.items()},
         **parts,
     )
-
-
-def write(path: Path, runs: Sequence[store.StoredRun], **settings: Any) -> None:
-    """Write the report on `runs` to `path`, whole or not at all; settings as for `render`. Raises StorageError."""
-    store.write_whole(path, render(runs, **settings).encode())
 
 
 def _title(data: Mapping[str, Any]) -> str:
