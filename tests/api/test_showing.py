@@ -85,6 +85,23 @@ def test_looks_end_when_nothing_is_at_work(tmp_path: Path) -> None:
     assert len(list(a_watch(tmp_path, waits=iter([None] * 9), said=[]).looks())) == 1
 
 
+def test_a_pause_between_two_runs_is_no_end(tmp_path: Path) -> None:
+    folder = run_folders.make(tmp_path / "a", epochs=1)
+    waits: Iterator[Callable[[], object] | None] = iter(
+        [
+            lambda: folder.write_status(run_folders.status("finished", epochs=1)),
+            *[None] * 4,
+            lambda: run_folders.make(tmp_path / "b", epochs=1).write_status(run_folders.status("finished", epochs=1)),
+            *[None] * 99,
+        ]
+    )
+    watch = a_watch(tmp_path, waits=waits, said=[])
+    watch.idle_looks = 8
+
+    assert [len(look.runs) for look in watch.looks()] == [1, 1, 2]
+    assert len(list(waits)) == 99 - 2  # eight looks in all without anything at work
+
+
 def test_a_run_that_grows_is_shown_each_time_it_has(tmp_path: Path) -> None:
     folder = run_folders.make(tmp_path / "run", epochs=1)
 

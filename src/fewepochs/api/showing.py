@@ -23,7 +23,10 @@ SUFFIX = ".toml"
 """How the name of a study file ends; a run is a folder."""
 
 IDLE_SECONDS = 15.0
-"""So long nothing is at work before the watching ends: between two cells there is a moment without."""
+"""So long nothing is at work any more before the watching ends: between two cells there is a moment without."""
+
+IDLE_LOOKS = 2
+"""So many looks at which nothing is at work, and nothing was before, end it."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _files(paths: Sequence[Path], *, out: Path) -> Iterator[Path]:
 class Watch:
     """Looks again and again; `wait` returns when it is time for the next look, False if there shall be none.
 
-    After `idle_looks` in a row at which nothing is at work it ends.
+    After `idle_looks` in a row at which nothing is at work any more it ends.
     """
 
     paths: Sequence[Path]
@@ -126,7 +129,7 @@ class Watch:
         """
         seen: str | None = None
         shown: Shown | None = None
-        idle = 0
+        idle, limit = 0, IDLE_LOOKS
         while True:
             now = version(self.paths, out=self.out)
             if now != seen or shown is None:
@@ -134,8 +137,10 @@ class Watch:
                 seen = now
                 if shown is not None:
                     yield shown
+            if shown is not None and shown.at_work:
+                limit = self.idle_looks
             idle = 0 if shown is None or shown.at_work else idle + 1
-            if idle == self.idle_looks:
+            if idle >= limit:
                 return
             if not self.wait():
                 if shown is None:

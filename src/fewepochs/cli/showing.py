@@ -39,7 +39,7 @@ def show(
     from fewepochs.train import interrupt
 
     seen: showing.Shown | None = None
-    idle = max(2, math.ceil(showing.IDLE_SECONDS / interval))
+    idle = max(showing.IDLE_LOOKS, math.ceil(showing.IDLE_SECONDS / interval))
     clock = pace.Pace(interval)
     with interrupt.catching(clock) as caught, watching.view(as_json=as_json) as view:
         for seen in showing.Watch(subject, out, clock.wait, idle, view.say).looks():
