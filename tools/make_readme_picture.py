@@ -12,7 +12,9 @@ from pathlib import Path
 from playwright import sync_api
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "report.png"
-WIDTH, HEIGHT = 1000, 1130
+WIDTH = 1000
+LAST = "#figure-survival > .picture"
+"""What the picture ends with."""
 
 
 def main() -> None:
@@ -23,10 +25,12 @@ def main() -> None:
         sys.exit("Chromium is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": WIDTH, "height": WIDTH}, color_scheme="light")
         tab.goto(page.as_uri())
-        tab.wait_for_selector(".picture > div svg")
-        tab.screenshot(path=PICTURE)
+        tab.locator(LAST).scroll_into_view_if_needed()
+        tab.wait_for_selector(f"{LAST} > div svg")
+        bottom = tab.evaluate("(last) => document.querySelector(last).getBoundingClientRect().bottom + scrollY", LAST)
+        tab.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom + 20})
         browser.close()
     print(PICTURE)
 
