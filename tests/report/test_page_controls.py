@@ -55,6 +55,22 @@ def test_a_part_that_is_switched_off_is_not_drawn_and_comes_back(visit: Open, sw
     assert opened.messages == []
 
 
+def test_a_recipe_that_is_switched_off_leaves_the_figures_of_all_recipes(visit: Open) -> None:
+    runs = some_runs()
+    opened = visit(*runs)
+    opened.settle("[data-figure=spec-survival]")
+    first = f'.mark-line path[stroke="{figures.COLOURS[0]}"]'
+    lines = f"document.querySelector('[data-figure=spec-survival] > div').querySelectorAll('{first}').length"
+    before = opened.tab.evaluate(lines)
+    opened.tab.locator("[data-arm]").first.uncheck()
+    opened.tab.wait_for_function(f"{lines} === 0")
+    opened.tab.locator("[data-arm]").first.check()
+    opened.tab.wait_for_function(f"{lines} === {before}")
+
+    assert before == len(TARGETS)
+    assert opened.messages == []
+
+
 def test_without_single_runs_the_medians_stay(visit: Open) -> None:
     opened = settled(visit(*some_runs()))
     blue = "querySelectorAll('.mark-line path[stroke=\"var(--validation)\"]').length"

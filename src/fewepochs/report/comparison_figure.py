@@ -78,7 +78,7 @@ def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.
         for target in targets
         for what, points in _points(rows, target, end=end, banded=len(names) <= MOST_BANDS).items()
     }
-    return picture
+    return figures.can_hide(picture)
 
 
 def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -92,6 +92,7 @@ def _plot(target: float, *, names: list[str], end: float, found: Mapping[str, An
     y = figures.vertical("share", title="share of runs", span=(0.0, 1.0), numbers=".0%")
     colour, dash = figures.arms(names)
     band, half, lines, ended, medians = (alt.Chart(alt.NamedData(_name(what, target))) for what in DATA)
+    band, lines, ended, medians = (one.transform_filter(figures.SHOWN) for one in (band, lines, ended, medians))
     layers: list[alt.Chart] = []
     if len(names) <= MOST_BANDS:
         low, high = y.copy(), alt.Y2("high:Q")

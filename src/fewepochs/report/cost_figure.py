@@ -91,7 +91,7 @@ def _chart(
         ]
         for target, by in points
     }
-    return chart
+    return figures.can_hide(chart)
 
 
 def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], ink: figures.Ink) -> alt.LayerChart:
@@ -102,8 +102,12 @@ def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], 
     x = alt.X("spent:Q", title=TITLES[key[1]].format(key[0]), scale=scale, axis=axis)
     y = alt.Y("arm:N", title=None, axis=None, scale=alt.Scale(domain=present))
     colour = alt.Color("arm:N", scale=figures.arm_colours(names), legend=None)
-    base = alt.Chart(alt.NamedData(_named(RUNS, key))).encode(x=x, y=y, color=colour)
-    middle = alt.Chart(alt.NamedData(_named(MEDIANS, key))).encode(x=_of(x, "median"), y=y, color=colour)
+    base = alt.Chart(alt.NamedData(_named(RUNS, key))).transform_filter(figures.SHOWN).encode(x=x, y=y, color=colour)
+    middle = (
+        alt.Chart(alt.NamedData(_named(MEDIANS, key)))
+        .transform_filter(figures.SHOWN)
+        .encode(x=_of(x, "median"), y=y, color=colour)
+    )
     name = (
         alt.Chart(alt.InlineData(values=[{"arm": arm} for arm in present]))
         .mark_text(align="left", baseline="bottom", dy=-5, fontSize=11, color=ink.text, aria=False, limit=380)

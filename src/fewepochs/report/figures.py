@@ -27,6 +27,10 @@ COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
 
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 
+HIDDEN = "hidden"
+SHOWN = f"indexof({HIDDEN}, datum.arm) < 0"
+"""Whether the recipe that a mark belongs to is not hidden by the reader."""
+
 NARROW = 500
 """Below so many pixels in all, panels and the entries of a legend stand below one another."""
 
@@ -105,6 +109,11 @@ def rows(specification: Mapping[str, Any]) -> list[dict[str, Any]]:
             for k in range(lengths.pop() if lengths else 1):
                 found.append({key: value[k] if isinstance(value, list) else value for key, value in record.items()})
     return found
+
+
+def can_hide(chart: Plot) -> Plot:
+    """Give a figure the parameter that names the recipes whose marks are hidden; layers filter by `SHOWN`."""
+    return chart.add_params(alt.param(name=HIDDEN, value=[]))
 
 
 def arms(names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:

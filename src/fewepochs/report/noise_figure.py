@@ -62,7 +62,7 @@ def _chart(rows: Sequence[dict[str, Any]], *, ink: figures.Ink) -> alt.VConcatCh
     values = [row["noise"] for row in rows]
     log = figures.is_log(values)
     y = figures.vertical("noise", title="noise of val_loss", span=figures.span(values, log=log), log=log)
-    base = alt.Chart(alt.NamedData(RUNS)).encode(x=x, y=y, color=colour)
+    base = alt.Chart(alt.NamedData(RUNS)).transform_filter(figures.SHOWN).encode(x=x, y=y, color=colour)
     middle = base.transform_aggregate(noise="median(noise)", groupby=["arm", "rate"])
     layers = [
         middle.mark_line(strokeWidth=1.6, aria=False).encode(strokeDash=dash),
@@ -71,4 +71,4 @@ def _chart(rows: Sequence[dict[str, Any]], *, ink: figures.Ink) -> alt.VConcatCh
     plot = alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
     chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink)
     chart.datasets = {RUNS: list(rows)}
-    return chart
+    return figures.can_hide(chart)

@@ -4,7 +4,8 @@
 (() => {
   const NARROW = 500; // pixels; here a legend's entries stand below one another
   const drawn = new Map(); // box -> {width, choice, view}
-  const choice = { log: null, smooth: 1, switches: {} };
+  const choice = { log: null, smooth: 1, switches: {} }; // of the curves
+  let hidden = []; // names of recipes, as figures of all recipes call them
 
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
@@ -35,11 +36,13 @@
     return read(log && choice.log ? "figure-log" : "figure-linear");
   }
 
+  const set = (spec, values) =>
+    ({ ...spec, params: (spec.params || []).map((one) => (one.name in values ? { ...one, value: values[one.name] } : one)) });
+
   function specification(box) {
-    if (box.dataset.figure) return read(box.dataset.figure);
+    if (box.dataset.figure) return set(read(box.dataset.figure), { hidden });
     const spec = { ...shared(), datasets: smoothed(read(box.dataset.numbers)) };
-    spec.params = spec.params.map((one) => ({ ...one, value: choice.switches[one.name] ?? one.value }));
-    return spec;
+    return set(spec, choice.switches);
   }
 
   function rows(id) {
@@ -76,7 +79,7 @@
 
   async function draw(box) {
     const width = Math.round(box.clientWidth);
-    const key = `${width} ${box.dataset.figure ? "" : JSON.stringify(choice)}`;
+    const key = `${width} ${JSON.stringify(box.dataset.figure ? hidden : choice)}`;
     const before = drawn.get(box);
     if (width === 0 || (before && before.key === key)) return;
     drawn.set(box, { key, view: before && before.view });
@@ -110,10 +113,11 @@
     choice.log = log ? log.checked : false;
     choice.smooth = Number(document.querySelector("[data-smooth]").value);
     for (const box of document.querySelectorAll("[data-switch]")) choice.switches[box.dataset.switch] = box.checked;
+    hidden = [...document.querySelectorAll("[data-arm]:not(:checked)")].flatMap((box) => JSON.parse(box.dataset.arm));
     for (const box of near) redraw(box);
   }
 
-  for (const hidden of document.querySelectorAll(".controls, .tools")) hidden.hidden = false;
+  for (const control of document.querySelectorAll(".controls, .tools")) control.hidden = false;
   for (const control of document.querySelectorAll(".controls input, .controls select")) control.addEventListener("change", choose);
   for (const button of document.querySelectorAll("[data-csv]")) button.addEventListener("click", () => save(button));
   choose();

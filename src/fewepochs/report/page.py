@@ -36,6 +36,8 @@ MANY = 60
 """A page of more runs than this has no still pictures, draws `MOST_DRAWN` of each recipe, and has the numbers by epoch
 of the first `MANY`."""
 MOST_DRAWN = 12
+MOST_SWITCHED = 12
+"""More recipes than this have no switches of their own."""
 
 
 def render(
@@ -111,6 +113,7 @@ def _parts(
         "sources": sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
         "unmeasured": _unmeasured(data),
         "together": _together(found),
+        "arms": _arms(groups),
         "noise": noise,
         "changes": sections.changes(groups) if len(groups) > 1 else [],
         "base": groups[0].label if groups else "",
@@ -119,6 +122,14 @@ def _parts(
         "logs": [sections.log(run) for run in logged[:MANY]],
         "unlogged": len(logged[MANY:]),
     }
+
+
+def _arms(groups: Sequence[labels.Group]) -> list[dict[str, Any]]:
+    """Return the recipes that a reader may hide, by the names that figures give them; none where there are many."""
+    if len(groups) > MOST_SWITCHED:
+        return []
+    names = [(group.label, f"{group.label} (n = {len(group.runs)})") for group in groups]
+    return [{"label": label, "names": [label, counted]} for label, counted in names]
 
 
 def _unmeasured(data: Mapping[str, Any]) -> list[tuple[str, int]]:
