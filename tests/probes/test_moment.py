@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import kept_runs
+import pytest
 import tiny_runs
 import torch
 
