@@ -103,7 +103,7 @@ def test_the_width_of_a_parabola(bend: float, middle: float, lowest: float) -> N
     found = valleys.valley("training", PLACES, images(curve), draws=5)
     for width, height in zip(found.widths, (0.1, 0.5, lowest), strict=True):
         half = math.sqrt(height / bend)
-        if -1 < middle - half and middle + half < 1:
+        if middle - half > -1 and middle + half < 1:
             assert width.by.value == pytest.approx(2 * half, abs=0.02)
             assert width.at_least == width.by.value
         elif width.by.value is None:
@@ -132,6 +132,7 @@ def test_the_width_has_an_interval_from_other_images() -> None:
     width = valleys.valley("training", PLACES, losses, draws=300).widths[1]
     assert width.by.value == pytest.approx(2 * math.sqrt(0.5 / 5.0), abs=0.05)
     assert width.by.low is not None
+    assert width.by.value is not None
     assert width.by.high is not None
     assert 0.55 < width.by.low < width.by.value < width.by.high < 0.7
 

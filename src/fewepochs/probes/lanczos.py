@@ -94,7 +94,7 @@ def top(
         betas.append(beta)
         basis.append(rest / beta)
     chosen = [rows[:, -1 - k] for k in range(min(count, len(values)))]
-    pairs = tuple(_pair(product, _combined(basis, row)) for row in chosen)
+    pairs = tuple(_pair(product, _combined(basis, row.tolist())) for row in chosen)
     return Spectrum(pairs, float(values[0]), len(alphas) + len(pairs), settled)
 
 
@@ -106,11 +106,11 @@ def _without(vector: Tensor, basis: list[Tensor]) -> Tensor:
     return vector
 
 
-def _combined(basis: list[Tensor], row: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Tensor:
-    vector = torch.zeros_like(basis[0])
-    for direction, weight in zip(basis, row.tolist(), strict=True):
+def _combined(basis: list[Tensor], row: list[float]) -> Tensor:
+    vector: Tensor = torch.zeros_like(basis[0])
+    for direction, weight in zip(basis, row, strict=True):
         vector = vector + weight * direction
-    return vector / torch.linalg.vector_norm(vector)
+    return vector.div(torch.linalg.vector_norm(vector))
 
 
 def _pair(product: Product, vector: Tensor) -> Pair:
