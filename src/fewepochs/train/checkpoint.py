@@ -146,9 +146,12 @@ def save_best(folder: Path, best: Snapshot) -> None:
     store.write_whole(folder / BEST, packed(best))
 
 
-def most_bytes(state: Mapping[str, Tensor]) -> int:
-    """Return the space that the checkpoints of a run with this state take, the one being written included."""
-    return (KEPT + 2) * (sum(tensor.nbytes for tensor in state.values()) + MAX_LINE_BYTES // 16)
+def most_bytes(state: Mapping[str, Tensor], *, kept: int = 0) -> int:
+    """Return the space that the checkpoints of a run with this state take, the one being written included.
+
+    `kept` is the number of states that are kept for good.
+    """
+    return (KEPT + 2 + kept) * (sum(tensor.nbytes for tensor in state.values()) + MAX_LINE_BYTES // 16)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
