@@ -100,6 +100,8 @@ def test_adams_view_is_the_hessian_between_the_roots_of_its_divisor(tmp_path: Pa
     size = len(surface.origin)
     matrix = torch.stack([surface.product(surface.training, unit) for unit in torch.eye(size).double()])
     assert row.training.value == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=1e-6)
+    surface = surfaces.Surface(moment, images=16, seed=0, statistics="batch")
+    matrix = torch.stack([surface.product(surface.training, unit) for unit in torch.eye(size).double()])
     state = moment.optimizer
     t = int(state["t"])
     hat = state["v"].numpy() / (1 - 0.999**t)

@@ -68,7 +68,7 @@ class Row:
 class Settings:
     """What is measured: on how many images, with which of BN's statistics, with the penalty or without, how exactly."""
 
-    images: int = 500
+    images: int = 256
     seed: int = 0
     statistics: Literal["stored", "batch"] = "stored"
     penalty: bool = True

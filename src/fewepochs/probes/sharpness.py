@@ -9,12 +9,16 @@ statistics the loss is a fixed function of the weights; with "batch" it is the m
 recipe's size, which is what training descends.
 
 For Adam and AdamW the training loss's Hessian is also taken as Adam sees it, D^-1/2 H D^-1/2 with D of the moment (see
-`edge`). A decay that is not part of the loss moves the edge by its own strength and is left out.
+`edge`), and always with the batches' own statistics and the penalty: it is about the function that Adam descends. To a
+bias in front of a batch normalisation that function is blind, Adam's v is all but 0 there, and with stored statistics,
+for which the bias counts, D^-1/2 would blow that up without bound. A decay that is not part of the loss moves the edge
+by its own strength and is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -40,10 +44,6 @@ def at(moment: moments.Moment, *, settings: edge.Settings) -> edge.Row:
     """Return the sharpness at `moment`; at most 3 (settings.most_steps + 1) products with a Hessian."""
     surface = Surface(moment, images=settings.images, seed=settings.seed, statistics=settings.statistics)
     lr, momentum = _last_step(moment)
-    scale = _adam_scale(moment, momentum=momentum)
-    seen = None
-    if scale is not None:
-        seen = _top(surface, surface.training, settings=settings, epoch=moment.epoch, scale=scale)
     return edge.Row(
         epoch=moment.epoch,
         steps=moment.steps,
@@ -51,7 +51,7 @@ def at(moment: moments.Moment, *, settings: edge.Settings) -> edge.Row:
         momentum=momentum,
         training=_top(surface, surface.training, settings=settings, epoch=moment.epoch),
         validation=_top(surface, surface.validation, settings=settings, epoch=moment.epoch),
-        preconditioned=seen,
+        preconditioned=_seen_by_adam(moment, settings=settings, momentum=momentum),
         threshold=edge.threshold(moment.recipe.optimizer, lr=lr, momentum=momentum),
     )
 
@@ -87,6 +87,15 @@ def _top(
     )
     [pair] = found.pairs
     return edge.Eigenvalue(pair.value, pair.error, found.lowest, found.products, found.settled)
+
+
+def _seen_by_adam(moment: moments.Moment, *, settings: edge.Settings, momentum: float) -> edge.Eigenvalue | None:
+    scale = _adam_scale(moment, momentum=momentum)
+    if scale is None:
+        return None
+    surface = Surface(moment, images=settings.images, seed=settings.seed, statistics="batch")
+    asked = replace(settings, penalty=True)
+    return _top(surface, surface.training, settings=asked, epoch=moment.epoch, scale=scale)
 
 
 def _adam_scale(moment: moments.Moment, *, momentum: float) -> Tensor | None:
