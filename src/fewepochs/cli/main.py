@@ -20,6 +20,7 @@ from fewepochs.cli import (
     drawing,
     importing,
     looking,
+    measuring,
     output,
     planning,
     probing,
@@ -48,6 +49,8 @@ app.command()(drawing.figure)
 app.command()(planning.schedule)
 app.command()(planning.decay)
 app.command()(probing.lr_range)
+app.command()(measuring.bn_split)
+app.command()(measuring.gradient_noise)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
 app.command()(budgeting.budget)

@@ -28,26 +28,12 @@ from fewepochs.data import loader
 from fewepochs.errors import CheckpointError
 from fewepochs.nets import layers
 from fewepochs.probes import bench as benches
+from fewepochs.probes.scores import Score
 from fewepochs.records import EpochRecord
 from fewepochs.train import checkpoint, loop
 from fewepochs.train import step as programs
 
-ADVICE = "a run keeps states for probes with --snapshots every:5, or --snapshots 1,5,10"
-
-
-@dataclass(frozen=True)
-class Score:
-    """What an evaluation found: means over `images`. The L2 `penalty` is a summand of `loss`, as in every record."""
-
-    cross_entropy: float
-    penalty: float
-    accuracy: float
-    images: int
-
-    @property
-    def loss(self) -> float:
-        """Cross-entropy and penalty together."""
-        return self.cross_entropy + self.penalty
+ADVICE = "a run keeps states for probes with --snapshots every:5, or --snapshots 1,5,10, given when it is trained"
 
 
 @dataclass(frozen=True)

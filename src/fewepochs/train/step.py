@@ -248,9 +248,12 @@ class TrainingStep:
         """Return the sums over each of `parts` at the weights and moving statistics as they are, averaged or not."""
         return self._found(parts, unwanted=lambda: False)
 
-    def inputs(self, pixels_NHWC: Tensor) -> Tensor:
-        """Return stored pixels uint8 [N, H, W, C] as the network takes them: normalised, [N, C, H, W]."""
-        return self._input(self._data.normalise(pixels_NHWC, dtype=self._wide))
+    def inputs(self, pixels_NHWC: Tensor, *, draws: augment.Draws | None = None) -> Tensor:
+        """Return stored pixels uint8 [N, H, W, C] as the network takes them: normalised, augmented where draws are."""
+        x_NHWC = self._data.normalise(pixels_NHWC, dtype=self._wide)
+        if draws is not None:
+            x_NHWC = augment.augment(x_NHWC, draws, spec=self._rules.augmentation)
+        return self._input(x_NHWC)
 
     def logits(self, x_NCHW: Tensor) -> Tensor:
         """Return the network's answer [N, K] in the type that losses are computed in; its mode is the caller's."""
