@@ -19,6 +19,7 @@ from fewepochs.cli import (
     comparing,
     drawing,
     importing,
+    landscaping,
     looking,
     measuring,
     output,
@@ -51,6 +52,8 @@ app.command()(planning.decay)
 app.command()(probing.lr_range)
 app.command()(measuring.bn_split)
 app.command()(measuring.gradient_noise)
+app.command()(landscaping.landscape)
+app.command()(landscaping.sharpness)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
 app.command()(budgeting.budget)

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fewepochs import recipe as recipes
+from fewepochs.errors import Problem
 from fewepochs.specs import updates
 
 Kind = Literal["hessian", "preconditioned"]
 MODES = ("stored", "batch")
+MOST_IMAGES = 100_000
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,6 @@ class Measurement:
     rows: tuple[Row, ...]
     images: Mapping[str, int]
     penalty_adds: float
-    parameters: int
-    environment: Mapping[str, Any]
     seconds: float
 
 
@@ -107,3 +107,17 @@ def threshold(optimizer: updates.Optimizer, *, lr: float, momentum: float) -> Th
             return Threshold("hessian", factor / lr, f"{factor:.4g} / lr (heavy ball, momentum {momentum:g})")
         case _:
             return Threshold("hessian", None, "", f"no threshold is known here for {optimizer.kind}")
+
+
+def problems(settings: Settings) -> tuple[Problem, ...]:
+    """Return everything that is wrong with `settings`, by the command's options."""
+    found = []
+    if not 2 <= settings.images <= MOST_IMAGES:
+        found.append(Problem("--images", "not a number of images", str(settings.images), f"2 to {MOST_IMAGES:,}"))
+    if settings.statistics not in MODES:
+        found.append(Problem("--statistics", "not a kind of statistics", repr(settings.statistics), ", ".join(MODES)))
+    if not 1e-6 <= settings.tolerance < 1:
+        found.append(Problem("--tolerance", "not a relative error", str(settings.tolerance), "1e-6 to below 1"))
+    if not 1 <= settings.most_steps <= 1000:
+        found.append(Problem("--steps", "not a number of steps", str(settings.most_steps), "1 to 1000"))
+    return tuple(found)

@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fewepochs import recipe as recipes
+from fewepochs.errors import Problem
 from fewepochs.probes.valleys import Values
 
 Kind = Literal["between", "principal", "gradient", "random"]
@@ -79,6 +80,10 @@ class Settings:
     gradient_span: float = 0.1
 
 
+MODES = ("stored", "recomputed")
+MOST_IMAGES, MOST_POINTS, MOST_GRID = 100_000, 401, 101
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Slices of a run. `compared`: the epochs of the moments before and after; one where only one is kept."""
@@ -91,8 +96,6 @@ class Measurement:
     lines: tuple[Line, ...]
     planes: tuple[Plane, ...]
     images: Mapping[str, int]
-    parameters: int
-    environment: Mapping[str, Any]
     seconds: float
 
 
@@ -130,3 +133,27 @@ def before_and_after(rates: Mapping[int, float | None]) -> tuple[int, ...]:
         if high and low and high >= 1.5 * low:
             drops[before, after] = high / low
     return max(drops, key=lambda pair: drops[pair]) if drops else (epochs[0], epochs[-1])
+
+
+def problems(settings: Settings, *, compared: Sequence[int] | None) -> tuple[Problem, ...]:
+    """Return everything that is wrong with `settings` and the epochs `compared`, by the command's options."""
+    found = []
+
+    def demand(fits: bool, option: str, message: str, value: object, allowed: str) -> None:
+        if not fits:
+            found.append(Problem(option, message, str(value), allowed))
+
+    for kind in settings.kinds:
+        demand(kind in KINDS, "--along", "not a direction", repr(kind), ", ".join(KINDS))
+    demand(bool(settings.kinds), "--along", "nothing to measure", "nothing", ", ".join(KINDS))
+    points, grid, images = settings.points, settings.grid, settings.images
+    demand(9 <= points <= MOST_POINTS, "--points", "not a number of points for a line", points, f"9 to {MOST_POINTS}")
+    demand(grid == 0 or 3 <= grid <= MOST_GRID, "--grid", "not a plane's side", grid, f"0, or 3 to {MOST_GRID}")
+    demand(2 <= images <= MOST_IMAGES, "--images", "not a number of images", images, f"2 to {MOST_IMAGES:,}")
+    statistics = settings.statistics
+    demand(statistics in MODES, "--statistics", "not a kind of statistics", repr(statistics), ", ".join(MODES))
+    for option, span in (("--span", settings.span), ("--gradient-span", settings.gradient_span)):
+        demand(0 < span <= 10, option, "not a half length", span, "above 0, at most 10")
+    if compared is not None:
+        demand(1 <= len(set(compared)) <= 2, "--epochs", "not one or two epochs", list(compared), "e.g. 8,12")
+    return tuple(found)
