@@ -29,7 +29,7 @@ def bn_split(
     augmented: bool = False,
     batch_size: int | None = None,
     runtime: Runtime | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] | None = None,
 ) -> list[scores.BnSplit]:
     """Evaluate the run in the folder `path` under three kinds of BN statistics, at each epoch whose state it keeps.
 
@@ -49,7 +49,7 @@ def gradient_noise(
     images: int | None = None,
     batch_size: int | None = None,
     runtime: Runtime | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] | None = None,
 ) -> list[scores.GradientNoise]:
     """Measure the gradient noise scale of the run in the folder `path`, at each epoch whose state it keeps.
 
@@ -64,7 +64,7 @@ def gradient_noise(
 
 @contextmanager
 def _moments(
-    path: Path, *, epochs: Sequence[int] | None, runtime: Runtime | None, say: Callable[[str], None]
+    path: Path, *, epochs: Sequence[int] | None, runtime: Runtime | None, say: Callable[[str], None] | None
 ) -> Iterator[Iterator[Moment]]:
     """Hand out the moments of a run; the CPU threads that it takes are given back."""
     run, runtime = store.read(path), runtime or Runtime()
@@ -78,9 +78,13 @@ def _moments(
     threads = torch.get_num_threads()
     try:
         moments.kept(run)  # before the data are read
-        yield moments.moments(run, bench=benches.of_run(run, runtime=runtime, say=say), epochs=epochs)
+        yield moments.moments(run, bench=benches.of_run(run, runtime=runtime, say=say or _unheard), epochs=epochs)
     finally:
         torch.set_num_threads(threads)
+
+
+def _unheard(text: str) -> None:
+    del text
 
 
 def bn_split_page(
