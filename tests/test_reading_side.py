@@ -82,6 +82,8 @@ SUBCOMMANDS = (
     "data",
     "data fetch",
     "lr-range",
+    "bn-split",
+    "gradient-noise",
     "schedule",
     "decay",
     "replicate",

@@ -16,7 +16,17 @@ import recipe_tables
 
 CONTENTS = {
     "Begin": ("tour", "recipes", "your-own", "guide"),
-    "Answers": ("statistics", "reports", "studies", "searching", "clusters", "importing", "tracking", "claims"),
+    "Answers": (
+        "statistics",
+        "reports",
+        "studies",
+        "searching",
+        "clusters",
+        "importing",
+        "tracking",
+        "probes",
+        "claims",
+    ),
     "What you can rely on": ("guarantees", "exactness", "findings", "log"),
     "Reference": tuple(f"reference/{name}" for name in ("commands", "doing", "recipes", "runs", "statistics")),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fewepochs.errors import Problem, RecipeError
+
+_EPOCHS = re.compile(r"every:([1-9]\d{0,8})|([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Runtime:
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
     `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
-    bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat.
+    bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `snapshots` says after
+    which epochs the state is kept for good, for probes to look at: see `kept_epochs`.
     """
 
     device: str = "auto"
@@ -32,6 +36,7 @@ class Runtime:
     deterministic: bool = False
     checkpoint_minutes: float = 10.0
     strict: bool = False
+    snapshots: str = ""
 
 
 def check(runtime: Runtime) -> None:
@@ -48,6 +53,32 @@ def check(runtime: Runtime) -> None:
         problem = Problem("--checkpoint-minutes", "not a length of time", minutes, "0 or more minutes")
         raise RecipeError("command line", (problem,))
 
+    kept_epochs(runtime.snapshots, budget=1)
+
+
+def kept_epochs(snapshots: str, *, budget: int) -> frozenset[int]:
+    """Return the epochs, of those within `budget`, after which `snapshots` wants the state kept; "" wants none.
+
+    Epochs (1-based), spans of them and "every:N", with commas between. Raises RecipeError.
+
+    >>> sorted(kept_epochs("1,2,every:5", budget=12))
+    [1, 2, 5, 10]
+    >>> sorted(kept_epochs("8..99", budget=10))
+    [8, 9, 10]
+    """
+    wanted: set[int] = set()
+    for part in snapshots.split(",") if snapshots else ():
+        found = _EPOCHS.fullmatch(part)
+        if found is None:
+            problem = Problem("--snapshots", "not a set of epochs", repr(snapshots), "every:5, or 1,5,10, or 1..9")
+            raise RecipeError("command line", (problem,))
+        every, first, last = (None if text is None else int(text) for text in found.groups())
+        if every is not None:
+            wanted.update(range(every, budget + 1, every))
+        elif first is not None:
+            wanted.update(range(first, min(last or first, budget) + 1))
+    return frozenset(epoch for epoch in wanted if epoch <= budget)
+
 
 def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
     """Return `given` with what it leaves open taken from the environment that a run began in.
@@ -58,14 +89,20 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
     where = data.get("where") if isinstance(data, dict) else None
     device = _choice(environment.get("device"), ("cpu", "cuda")) if given.device == "auto" else given.device
     kernels = _choice(environment.get("kernels"), ("fused", "torch")) if given.kernels == "auto" else given.kernels
+    kept = environment.get("snapshots")
     return replace(
         given,
         device=device,
         kernels=kernels,
         threads=given.threads or (threads if type(threads) is int and 0 < threads <= 4096 else None),
         data=given.data or (Path(where) if isinstance(where, str) else None),
+        snapshots=given.snapshots or (kept if isinstance(kept, str) and _are_epochs(kept) else ""),
         deterministic=given.deterministic or (device != "cpu" and environment.get("deterministic") is True),
     )
+
+
+def _are_epochs(text: str) -> bool:
+    return all(_EPOCHS.fullmatch(part) for part in text.split(","))
 
 
 def _choice(value: object, choices: tuple[str, ...]) -> str:

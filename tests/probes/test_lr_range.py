@@ -17,6 +17,7 @@ from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
 from fewepochs.optim.layout import Controls
+from fewepochs.probes import bench as benches
 from fewepochs.probes import lr_range, sweeps
 from fewepochs.probes.sweeps import Curve, Sweep
 from fewepochs.specs import updates
@@ -33,7 +34,7 @@ def measure(
 ) -> list[Curve]:
     torch.set_num_threads(1)
     recipe = tiny_runs.recipe(*overrides)
-    bench = lr_range.Bench(tiny_runs.data(recipe), torch.device("cpu"))
+    bench = benches.Bench(tiny_runs.data(recipe), torch.device("cpu"))
     progress = progress or lr_range.Progress()
     return list(lr_range.measure(recipe, seeds=seeds, sweep=sweep, bench=bench, progress=progress))
 

@@ -96,6 +96,7 @@ def _measure(
     runtime: Runtime,
     view: sweep_console.View | None,
 ) -> sweeps.Measurement:
+    from fewepochs.probes import bench as benches
     from fewepochs.probes import lr_range as probe
     from fewepochs.probes import sweeps
     from fewepochs.report import sweep_console
@@ -103,7 +104,7 @@ def _measure(
 
     shown, begun = view or sweep_console.View(), time.perf_counter()
     data, dataset, device, kernels = running.load(recipe, runtime=runtime, say=shown.note)
-    bench = probe.Bench(data, device, kernels, runtime.allow_code)
+    bench = benches.Bench(data, device, kernels, runtime.allow_code)
     where = environment.collect(device=device, kernels=kernels, data_digest=dataset.digest, data_origin=dataset.origin)
     progress, curves = probe.Progress(), list[sweeps.Curve]()
     with interrupt.catching(progress) as caught:

@@ -19,7 +19,9 @@ from fewepochs.cli import (
     comparing,
     drawing,
     importing,
+    landscaping,
     looking,
+    measuring,
     output,
     planning,
     probing,
@@ -49,6 +51,10 @@ app.command()(drawing.figure)
 app.command()(planning.schedule)
 app.command()(planning.decay)
 app.command()(probing.lr_range)
+app.command()(measuring.bn_split)
+app.command()(measuring.gradient_noise)
+app.command()(landscaping.landscape)
+app.command()(landscaping.sharpness)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
 app.command()(budgeting.budget)

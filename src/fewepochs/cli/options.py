@@ -43,6 +43,14 @@ DeterministicOption = Annotated[
 CheckpointOption = Annotated[
     float, typer.Option("--checkpoint-minutes", help="A checkpoint in mid-epoch after so many minutes without one.")
 ]
+SnapshotsOption = Annotated[
+    str,
+    typer.Option(
+        "--snapshots",
+        metavar="EPOCHS",
+        help="Keep the state after these epochs, for probes to look at: every:5, or 1,5,10. Changes no result.",
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse to go on with a run where its bits may not repeat.")
 ]

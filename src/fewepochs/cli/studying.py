@@ -76,34 +76,34 @@ def run(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    snapshots: options.SnapshotsOption = "",
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
     _check(progress=progress, stall_minutes=stall_minutes)
-    runtime = training.Runtime(
-        device=device,
-        kernels=kernels,
-        threads=threads,
-        data=data,
-        download=download,
-        allow_code=tuple(allow_code or ()),
-        deterministic=deterministic,
-        checkpoint_minutes=checkpoint_minutes,
-        strict=strict,
-    )
-    cluster = _cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell)
     with _view("off" if quiet else progress) as view:
         done = studies.run(
             file,
             out=out,
-            runtime=runtime,
+            runtime=training.Runtime(
+                device=device,
+                kernels=kernels,
+                threads=threads,
+                data=data,
+                download=download,
+                allow_code=tuple(allow_code or ()),
+                deterministic=deterministic,
+                checkpoint_minutes=checkpoint_minutes,
+                strict=strict,
+                snapshots=snapshots,
+            ),
             jobs=jobs,
             only=None if cells is None else options.numbers("--cells", cells),
             retries=retries,
             stall_minutes=stall_minutes,
-            cluster=cluster,
+            cluster=_cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell),
             view=view,
         )
     _conclude(done, as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ def train(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    snapshots: options.SnapshotsOption = "",
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -51,12 +52,11 @@ def train(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
+        snapshots=snapshots,
     )
-    if print_config:
-        _print_config(chosen, seeds=seeds, as_json=as_json)
-        return
-    if dry_run:
-        output.print_facts(probing.dry_run(chosen[0], runtime=runtime), as_json=as_json)
+    if print_config or dry_run:
+        needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
+        _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
         return
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
@@ -66,7 +66,11 @@ def train(
     output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
 
 
-def _print_config(chosen: Sequence[recipes.Recipe], *, seeds: str | None, as_json: bool) -> None:
+def _print(chosen: Sequence[recipes.Recipe], *, needs: dict[str, Any] | None, seeds: str | None, as_json: bool) -> None:
+    """Print what a recipe needs, or the recipe where that was not asked."""
+    if needs is not None:
+        output.print_facts(needs, as_json=as_json)
+        return
     if len(chosen) > 1:
         raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
     output.print_config(chosen[0], as_json=as_json)
@@ -97,6 +101,7 @@ def resume(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    snapshots: options.SnapshotsOption = "",
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     progress: options.ProgressOption = "auto",
@@ -116,6 +121,7 @@ def resume(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
+        snapshots=snapshots,
     )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = training.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)

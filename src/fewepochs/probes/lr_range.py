@@ -19,14 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from fewepochs import controls
 from fewepochs import recipe as recipes
-from fewepochs.data import loader
+from fewepochs.probes import bench as benches
 from fewepochs.probes import smoothing
 from fewepochs.probes.sweeps import Curve, Stop, Sweep, Values
 from fewepochs.specs import rates, updates
@@ -60,18 +60,8 @@ class Watcher(Protocol):
         """A seed's sweep has ended."""
 
 
-@dataclass(frozen=True)
-class Bench:
-    """On what is measured: the data on its device, the kernels, and whose code a recipe may name."""
-
-    data: loader.DeviceData
-    device: torch.device
-    kernels: Literal["fused", "torch"] = "torch"
-    allow_code: Sequence[str] = ()
-
-
 def measure(
-    recipe: recipes.Recipe, *, seeds: Sequence[int], sweep: Sweep, bench: Bench, progress: Progress
+    recipe: recipes.Recipe, *, seeds: Sequence[int], sweep: Sweep, bench: benches.Bench, progress: Progress
 ) -> Iterator[Curve]:
     """Sweep each seed from fresh weights; yield its curve as it ends. After `progress.stop` no other seed is begun."""
     for seed in seeds:

@@ -6,7 +6,8 @@
 
 A file is written to a temporary name, fsynced and renamed. The SHA-256 is compared before anything is made of the
 bytes, and nothing in them can be executed: there is no pickle. Format 1, whose body is torch's pickle, is still read,
-by torch's restricted reader (`weights_only`) alone. The two newest checkpoints are kept, and the best.
+by torch's restricted reader (`weights_only`) alone. The two newest checkpoints are kept, the best, and those of epochs
+that were asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ FORMAT = 2
 KEPT = 2
 BEST = "best.ckpt"
 BAD = ".bad"
+_EPOCH = re.compile(r"epoch-(\d{4,9})\.ckpt")
 MAX_LINE_BYTES = 1 << 20
 MOST_BYTES = 16 << 30
 """The largest file that is read into memory."""
@@ -131,14 +134,24 @@ def prune(folder: Path) -> None:
         raise StorageError(f"{folder}: checkpoints cannot be tidied: {error.strerror or error}") from None
 
 
+def save_epoch(folder: Path, snapshot: Snapshot) -> Path:
+    """Write `snapshot`, the state after a whole epoch, under the epoch's name; it is kept for good."""
+    path = folder / f"epoch-{snapshot.facts.epochs:04d}.ckpt"
+    store.write_whole(path, packed(snapshot))
+    return path
+
+
 def save_best(folder: Path, best: Snapshot) -> None:
     """Write `best` into `folder` as the best."""
     store.write_whole(folder / BEST, packed(best))
 
 
-def most_bytes(state: Mapping[str, Tensor]) -> int:
-    """Return the space that the checkpoints of a run with this state take, the one being written included."""
-    return (KEPT + 2) * (sum(tensor.nbytes for tensor in state.values()) + MAX_LINE_BYTES // 16)
+def most_bytes(state: Mapping[str, Tensor], *, kept: int = 0) -> int:
+    """Return the space that the checkpoints of a run with this state take, the one being written included.
+
+    `kept` is the number of states that are kept for good.
+    """
+    return (KEPT + 2 + kept) * (sum(tensor.nbytes for tensor in state.values()) + MAX_LINE_BYTES // 16)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -186,6 +199,12 @@ def _linked(path: Path, name: Path) -> bool:
 def newest_first(folder: Path) -> list[Path]:
     """Return the checkpoints in `folder`, the newest first; the best is not among them."""
     return sorted(folder.glob("step-*.ckpt"), reverse=True)
+
+
+def of_epochs(folder: Path) -> dict[int, Path]:
+    """Return the states in `folder` that are kept for good, by the epoch after which each was written, rising."""
+    found = ((_EPOCH.fullmatch(path.name), path) for path in folder.glob("epoch-*.ckpt"))
+    return dict(sorted((int(name[1]), path) for name, path in found if name is not None))
 
 
 def load(path: Path) -> Snapshot:

@@ -3,6 +3,7 @@
     at the end of an epoch   unless writing has just taken more than 1% of the time since: then a later epoch's end
     in mid-epoch             after so many seconds without one
     always                   when the loop has ended: by its budget, its target, a signal
+    for good                 at the ends of the epochs that were asked for, whatever it takes
 
 The best state so far waits in memory for the next write. Whoever is killed goes on from the last checkpoint and meets
 the same best again, so nothing is lost. The clock decides when a state is written, never what is computed.
@@ -45,10 +46,16 @@ class Saves:
         """The time of the clock from which a checkpoint is due in mid-epoch."""
         return self._last + self._every
 
-    def after_epoch(self, source: Source, *, best: bool) -> None:
-        """Remember the state after an epoch if it is the best so far; write if that costs little."""
-        if best:
-            self._best = source.snapshot()
+    def after_epoch(self, source: Source, *, best: bool, kept: bool = False) -> None:
+        """Remember the state after an epoch if it is the best so far; write if that costs little, or is to be `kept`.
+
+        What is kept goes first: whoever is killed after it goes on from before and writes it again.
+        """
+        if best or kept:
+            snapshot = source.snapshot()
+            self._best = snapshot if best else self._best
+            if kept:
+                checkpoint.save_epoch(self._folder, snapshot)
         if self._clock() >= self._last + min(self._every, self._took / SHARE):
             self.write(source)
 

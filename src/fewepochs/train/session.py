@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fewepochs import recipe as recipes
+from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.data import sources
 from fewepochs.errors import CheckpointError, DivergedError, StorageError
@@ -47,10 +48,12 @@ def open_folder(
     where: str | None,
     say: Callable[[str], None],
     strict: bool = False,
+    snapshots: str = "",
 ) -> store.RunFolder:
     """Return the run's folder: a new one, or a known one with `training` brought to where it stopped.
 
-    `where` is the path that the user gave for the data; a resumed run looks there again. `say` hears warnings; `strict`
+    `where` is the path that the user gave for the data, `snapshots` the epochs whose state is kept; a resumed run takes
+    both from here. `say` hears warnings; `strict`
     refuses to go on where the bits would not be those of an undisturbed run. Raises StorageError, DataError or
     CheckpointError where there is no room, the data has changed, or what is there cannot be gone on with; nothing is
     deleted.
@@ -60,8 +63,10 @@ def open_folder(
     )
     now["data"]["verified"] = dataset.verified
     now["data"]["where"] = where
+    now["snapshots"] = snapshots or None
     folder = store.RunFolder(path)
-    folder.require_space(checkpoint.most_bytes(training.program.state()))
+    kept = runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs)
+    folder.require_space(checkpoint.most_bytes(training.program.state(), kept=len(kept)))
     if known is None:
         return store.create(path, recipe=training.recipe, environment=now, status=_status(training, (), "running"))
     _refuse_other_data(known.environment, now)
@@ -77,7 +82,8 @@ def open_folder(
     changed = {key: now[key] for key in environment.COMPARED if now[key] != known.environment.get(key)}
     before = known.environment.get("resumed")
     entry = {"after_epoch": training.epochs, "after_step": training.steps, "bit_exact": not doubts, **changed}
-    folder.write_environment({**known.environment, "resumed": [*(before if isinstance(before, list) else ()), entry]})
+    resumed = [*(before if isinstance(before, list) else ()), entry]
+    folder.write_environment({**known.environment, "snapshots": now["snapshots"], "resumed": resumed})
     return folder
 
 
@@ -112,11 +118,12 @@ def train(
     stop: stopping.Stop = stopping.NEVER,
     until: int | None = None,
     checkpoint_seconds: float = saves.DEFAULT_SECONDS,
+    snapshots: str = "",
 ) -> int | None:
     """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
 
     `until` is after how many epochs the run is left, to be gone on with or not. In mid-epoch a checkpoint is written
-    after `checkpoint_seconds` without one, and on SIGUSR1.
+    after `checkpoint_seconds` without one, and on SIGUSR1. After the epochs that `snapshots` names the state is kept.
     """
     progress = loop.Progress()
     work = _Work(
@@ -126,6 +133,7 @@ def train(
         progress=progress,
         saves=saves.Saves(folder.checkpoints, every_seconds=checkpoint_seconds),
         records=list(store.read(folder.path).own_epochs),
+        kept=runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs),
     )
     also = {signal.SIGUSR1: work.save_soon, signal.SIGCONT: training.meter.woken}
     with interrupt.catching(progress, also=also) as caught:
@@ -161,6 +169,7 @@ class _Work:
     progress: loop.Progress = field(kw_only=True)
     saves: saves.Saves = field(kw_only=True)
     records: list[EpochRecord] = field(kw_only=True)
+    kept: frozenset[int] = field(kw_only=True)
 
     def paused(self, until: int | None) -> bool:
         """Return whether the run has done the epochs that were asked for, and has more to do."""
@@ -208,7 +217,8 @@ class _Work:
         best = crossing_rules.best(self.records)
         self.folder.append(record, cost)
         self.records.append(record)
-        self.saves.after_epoch(self.training, best=best is None or record.val_acc > best.val_acc)
+        is_best = best is None or record.val_acc > best.val_acc
+        self.saves.after_epoch(self.training, best=is_best, kept=record.epoch in self.kept)
         self.progress.pause_at = self.saves.due
         self.view.epoch(record, cost)
         self.note("running")

@@ -153,9 +153,9 @@ class TrainingStep:
             rows = self._counts["cursor"] + self._offsets[:size]
             x_NCHW, labels_N, share = self._batch(rows)
         logits_NK = self.network(x_NCHW).to(self._wide)
-        loss = self._loss(logits_NK, labels_N)
+        loss = self.loss(logits_NK, labels_N)
         if share is not None:
-            loss = torch.lerp(self._loss(logits_NK, labels_N.flip(0)), loss, share.to(loss.dtype))
+            loss = torch.lerp(self.loss(logits_NK, labels_N.flip(0)), loss, share.to(loss.dtype))
             labels_N = torch.where(share >= 0.5, labels_N, labels_N.flip(0))  # counted by the label that weighs more
         scaled = loss * self._loss_scale if self._scaled else loss
         gradients = torch.autograd.grad(scaled, self.weights.parameters)
@@ -203,11 +203,11 @@ class TrainingStep:
         pixels = self._data.train.pixels[: _bn_images(self._rules)]
         for start in range(0, len(pixels), EVALUATION_BATCH):
             batch = pixels[start : start + EVALUATION_BATCH]
-            self.network(self._input(self._data.normalise(batch, dtype=self._wide)))
+            self.network(self.inputs(batch))
             self.statistics.pool(batch_size=len(batch), before=start)
 
     def _found(self, parts: Sequence[loader.Part], *, unwanted: Callable[[], bool]) -> Evaluation:
-        return Evaluation(tuple(self._sums(part, unwanted=unwanted) for part in parts), float(self._penalty()))
+        return Evaluation(tuple(self._sums(part, unwanted=unwanted) for part in parts), float(self.penalty()))
 
     def _sums(self, part: loader.Part, *, unwanted: Callable[[], bool]) -> Totals:
         self.network.eval()
@@ -218,8 +218,8 @@ class TrainingStep:
                 raise EvaluationStoppedError
             pixels = part.pixels[start : start + EVALUATION_BATCH]
             labels_N = part.labels[start : start + EVALUATION_BATCH]
-            logits_NK = self.network(self._input(self._data.normalise(pixels, dtype=self._wide))).to(self._wide)
-            loss += self._loss(logits_NK, labels_N, reduction="sum")
+            logits_NK = self.network(self.inputs(pixels)).to(self._wide)
+            loss += self.loss(logits_NK, labels_N, reduction="sum")
             correct += (logits_NK.argmax(1) == labels_N).sum()
         read = torch.stack([loss, correct.double()]).tolist()
         return Totals(read[0], int(read[1]), len(part), None)
@@ -241,6 +241,48 @@ class TrainingStep:
             **{f"average.{n}": tensor for n, tensor in (self.average.state() if self.average else {}).items()},
         }
 
+    # --- for whoever looks at the weights as they are -----------------------------------------------------------
+
+    @torch.no_grad()
+    def look(self, *parts: loader.Part) -> Evaluation:
+        """Return the sums over each of `parts` at the weights and moving statistics as they are, averaged or not."""
+        return self._found(parts, unwanted=lambda: False)
+
+    def inputs(self, pixels_NHWC: Tensor, *, draws: augment.Draws | None = None) -> Tensor:
+        """Return stored pixels uint8 [N, H, W, C] as the network takes them: normalised, augmented where draws are."""
+        x_NHWC = self._data.normalise(pixels_NHWC, dtype=self._wide)
+        if draws is not None:
+            x_NHWC = augment.augment(x_NHWC, draws, spec=self._rules.augmentation)
+        return self._input(x_NHWC)
+
+    def logits(self, x_NCHW: Tensor) -> Tensor:
+        """Return the network's answer [N, K] in the type that losses are computed in; its mode is the caller's."""
+        logits_NK: Tensor = self.network(x_NCHW).to(self._wide)
+        return logits_NK
+
+    def loss(self, logits_NK: Tensor, labels_N: Tensor, *, reduction: str = "mean") -> Tensor:
+        """Return the cross-entropy, labels smoothed as in training, without the penalty."""
+        return F.cross_entropy(logits_NK, labels_N, reduction=reduction, label_smoothing=self._rules.label_smoothing)
+
+    def penalty(self) -> Tensor:
+        """Return the L2 penalty at the weights as they are; 0 where there is none."""
+        # Not torch.dot: its float32 sum of 1.6 million squares is off by 2e-6, this one by 7e-8.
+        return self._strength * self._penalised.square().sum()
+
+    def gradient(self, x_NCHW: Tensor, labels_N: Tensor) -> Tensor:
+        """Return the gradient [P] of the batch's loss without the penalty; nothing moves, the mode is the caller's."""
+        loss = self.loss(self.logits(x_NCHW), labels_N)
+        scaled = loss * self._loss_scale if self._scaled else loss
+        gradient = self.weights.gather(torch.autograd.grad(scaled, self.weights.parameters))
+        return gradient.div_(self._loss_scale) if self._scaled else gradient
+
+    @torch.no_grad()
+    def penalty_gradient(self) -> Tensor:
+        """Return the gradient [P] of the penalty: 2 * strength * w where it is penalised, 0 elsewhere."""
+        gradient = torch.zeros_like(self.weights.master)
+        gradient[: self._penalised.numel()] = 2.0 * self._strength * self._penalised
+        return gradient
+
     # --- the parts of a step ----------------------------------------------------------------------------------
 
     @property
@@ -259,15 +301,8 @@ class TrainingStep:
             x_NHWC, share = mixing.mix(x_NHWC, row, spec=self._rules.mixing), row[0]
         return self._input(x_NHWC), self._data.train.labels[index], share
 
-    def _loss(self, logits_NK: Tensor, labels_N: Tensor, *, reduction: str = "mean") -> Tensor:
-        return F.cross_entropy(logits_NK, labels_N, reduction=reduction, label_smoothing=self._rules.label_smoothing)
-
     def _input(self, x_NHWC: Tensor) -> Tensor:
         return x_NHWC.permute(0, 3, 1, 2).to(self._dtype)
-
-    def _penalty(self) -> Tensor:
-        # Not torch.dot: its float32 sum of 1.6 million squares is off by 2e-6, this one by 7e-8.
-        return self._strength * self._penalised.square().sum()
 
     def _update(self, loss: Tensor, gradients: tuple[Tensor, ...], *, size: int) -> None:
         counts = self._counts
@@ -276,7 +311,7 @@ class TrainingStep:
             gradient.div_(self._loss_scale)
         if self._strength:
             gradient[: self._penalised.numel()].add_(self._penalised, alpha=2.0 * self._strength)
-        loss = loss.double() + self._penalty()
+        loss = loss.double() + self.penalty()
         # A gradient whose square overflows would poison second moments a step later: it counts as not finite now.
         finite = torch.linalg.vector_norm(gradient, ord=float("inf")).square().isfinite()
         fatal = ~loss.isfinite() if self._scaled else ~(finite & loss.isfinite())

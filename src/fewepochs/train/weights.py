@@ -68,12 +68,12 @@ class Weights:
 
     def named(self) -> dict[str, Tensor]:
         """Return the master weights by parameter name, in the parameters' own shapes; views."""
-        views: dict[str, Tensor] = {}
-        position = 0
-        for name, parameter in zip(self.names, self.parameters, strict=True):
-            views[name] = _shaped(self.master[position : position + parameter.numel()], parameter.shape)
-            position += parameter.numel()
-        return views
+        return dict(zip(self.names, self.shaped(self.master), strict=True))
+
+    def shaped(self, vector: Tensor) -> list[Tensor]:
+        """Return a `vector` [P] as the parameters: in their order and their own shapes; views."""
+        parts = torch.split(vector, [parameter.numel() for parameter in self.parameters])
+        return [_shaped(part, parameter.shape) for part, parameter in zip(parts, self.parameters, strict=True)]
 
 
 class MovingStatistics:

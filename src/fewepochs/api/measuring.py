@@ -1,0 +1,122 @@
+"""What the states that a run keeps have to tell: BN's statistics, gradient noise. The run's folder is only read.
+
+Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewepochs import runtime as runtimes
+from fewepochs import store
+from fewepochs.specs import updates
+
+if TYPE_CHECKING:
+    from fewepochs.probes import scores
+    from fewepochs.probes.moment import Moment
+    from fewepochs.report import figures, table_text
+
+Runtime = runtimes.Runtime
+
+
+def bn_split(
+    path: Path,
+    *,
+    epochs: Sequence[int] | None = None,
+    augmented: bool = False,
+    batch_size: int | None = None,
+    runtime: Runtime | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[scores.BnSplit]:
+    """Evaluate the run in the folder `path` under three kinds of BN statistics, at each epoch whose state it keeps.
+
+    What `runtime` leaves open is taken from the run's environment, so that the first kind has the bits that the run
+    logged. Raises FewEpochsError's family.
+    """
+    with _moments(path, epochs=epochs, runtime=runtime, say=say) as found:
+        from fewepochs.probes import bn_split as probe
+
+        return [probe.split(moment, augmented=augmented, batch_size=batch_size) for moment in found]
+
+
+def gradient_noise(
+    path: Path,
+    *,
+    epochs: Sequence[int] | None = None,
+    images: int | None = None,
+    batch_size: int | None = None,
+    runtime: Runtime | None = None,
+    say: Callable[[str], None] | None = None,
+) -> list[scores.GradientNoise]:
+    """Measure the gradient noise scale of the run in the folder `path`, at each epoch whose state it keeps.
+
+    `images` go forward and backward for each of them, 8,192 where it is None. Raises FewEpochsError's family.
+    """
+    with _moments(path, epochs=epochs, runtime=runtime, say=say) as found:
+        from fewepochs.probes import gradient_noise as probe
+
+        spent = probe.IMAGES if images is None else images
+        return [probe.measure(moment, images=spent, batch_size=batch_size) for moment in found]
+
+
+@contextmanager
+def _moments(
+    path: Path, *, epochs: Sequence[int] | None, runtime: Runtime | None, say: Callable[[str], None] | None
+) -> Iterator[Iterator[Moment]]:
+    """Hand out the moments of a run; the CPU threads that it takes are given back."""
+    run, runtime = store.read(path), runtime or Runtime()
+    store.trained(run)
+    runtimes.check(runtime)
+    import torch
+
+    from fewepochs.probes import bench as benches
+    from fewepochs.probes import moment as moments
+
+    threads = torch.get_num_threads()
+    try:
+        moments.kept(run)  # before the data are read
+        yield moments.moments(run, bench=benches.of_run(run, runtime=runtime, say=say or _unheard), epochs=epochs)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _unheard(text: str) -> None:
+    del text
+
+
+def bn_split_page(
+    path: Path, found: Sequence[scores.BnSplit], *, augmented: bool = False, batch_size: int | None = None
+) -> table_text.Page:
+    """Return what `bn_split` found in the run at `path` as a table."""
+    from fewepochs.report import bn_split as pages
+
+    recipe = store.trained(store.read(path))
+    averages = not isinstance(recipe.averaging, updates.NoAveraging) or isinstance(
+        recipe.optimizer, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW
+    )
+    size = batch_size or recipe.batch_size
+    return pages.page(path.name, found, augmented=augmented, batch_size=size, averaged=averages)
+
+
+def gradient_noise_page(path: Path, found: Sequence[scores.GradientNoise], *, layers: bool = False) -> table_text.Page:
+    """Return what `gradient_noise` found in the run at `path` as tables, with one of the layers if asked for."""
+    from fewepochs.report import gradient_noise as pages
+
+    return pages.page(path.name, found, layers=layers)
+
+
+def bn_split_figure(path: Path, found: Sequence[scores.BnSplit]) -> figures.Figure:
+    """Return what `bn_split` found in the run at `path` as a figure."""
+    from fewepochs.report import bn_split as pages
+
+    return pages.figure(path.name, found)
+
+
+def gradient_noise_figure(path: Path, found: Sequence[scores.GradientNoise]) -> figures.Figure | None:
+    """Return what `gradient_noise` found in the run at `path` as a figure; None where there is no scale to draw."""
+    from fewepochs.report import gradient_noise as pages
+
+    return pages.figure(path.name, found)
