@@ -20,7 +20,8 @@ class Runtime:
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
     `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
-    bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat.
+    bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `evaluate_every` so many
+    steps of a run there is an evaluation more, beside those after its epochs; it changes nothing of the training.
     """
 
     device: str = "auto"
@@ -32,6 +33,7 @@ class Runtime:
     deterministic: bool = False
     checkpoint_minutes: float = 10.0
     strict: bool = False
+    evaluate_every: int | None = None
 
 
 def check(runtime: Runtime) -> None:
@@ -42,6 +44,9 @@ def check(runtime: Runtime) -> None:
         raise RecipeError("command line", (problem,))
     if runtime.kernels not in ("auto", "fused", "torch"):
         problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+        raise RecipeError("command line", (problem,))
+    if runtime.evaluate_every is not None and runtime.evaluate_every < 1:
+        problem = Problem("--evaluate-every", "not a number of steps", repr(runtime.evaluate_every), "1 or more steps")
         raise RecipeError("command line", (problem,))
     if not runtime.checkpoint_minutes >= 0:
         minutes = repr(runtime.checkpoint_minutes)
@@ -55,6 +60,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
     An environment comes from a file: what is not of its kind is passed over.
     """
     data, threads = environment.get("data"), environment.get("threads")
+    every = environment.get("evaluate_every")
     where = data.get("where") if isinstance(data, dict) else None
     device = _choice(environment.get("device"), ("cpu", "cuda")) if given.device == "auto" else given.device
     kernels = _choice(environment.get("kernels"), ("fused", "torch")) if given.kernels == "auto" else given.kernels
@@ -64,6 +70,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
         kernels=kernels,
         threads=given.threads or (threads if type(threads) is int and 0 < threads <= 4096 else None),
         data=given.data or (Path(where) if isinstance(where, str) else None),
+        evaluate_every=given.evaluate_every or (every if type(every) is int and every > 0 else None),
         deterministic=given.deterministic or (device != "cpu" and environment.get("deterministic") is True),
     )
 

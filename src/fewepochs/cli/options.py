@@ -43,6 +43,12 @@ DeterministicOption = Annotated[
 CheckpointOption = Annotated[
     float, typer.Option("--checkpoint-minutes", help="A checkpoint in mid-epoch after so many minutes without one.")
 ]
+EvaluateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--evaluate-every", metavar="STEPS", help="Also evaluate after each so many steps; see docs/noise.md."
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse to go on with a run where its bits may not repeat.")
 ]

@@ -76,6 +76,7 @@ def run(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    evaluate_every: options.EvaluateOption = None,
     progress: options.ProgressOption = "auto",
     quiet: options.QuietOption = False,
     as_json: options.JsonOption = False,
@@ -92,6 +93,7 @@ def run(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
+        evaluate_every=evaluate_every,
     )
     cluster = _cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell)
     with _view("off" if quiet else progress) as view:

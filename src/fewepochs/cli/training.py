@@ -30,6 +30,7 @@ def train(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    evaluate_every: options.EvaluateOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -51,6 +52,7 @@ def train(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
+        evaluate_every=evaluate_every,
     )
     if print_config:
         _print_config(chosen, seeds=seeds, as_json=as_json)
@@ -97,6 +99,7 @@ def resume(
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
+    evaluate_every: options.EvaluateOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     progress: options.ProgressOption = "auto",
@@ -116,6 +119,7 @@ def resume(
         deterministic=deterministic,
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
+        evaluate_every=evaluate_every,
     )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = training.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)

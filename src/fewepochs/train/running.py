@@ -57,7 +57,14 @@ def train(
         training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
         where = None if runtime.data is None else str(runtime.data.resolve())
         folder = session.open_folder(
-            path, training, known=known, dataset=dataset, where=where, say=view.note, strict=runtime.strict
+            path,
+            training,
+            known=known,
+            dataset=dataset,
+            where=where,
+            say=view.note,
+            strict=runtime.strict,
+            evaluate_every=runtime.evaluate_every,
         )
         signal = session.train(
             training,
@@ -66,6 +73,7 @@ def train(
             stop=stop,
             until=until,
             checkpoint_seconds=60.0 * runtime.checkpoint_minutes,
+            evaluate_every=runtime.evaluate_every,
         )
         return Outcome(store.read(path), signal=signal)
 
