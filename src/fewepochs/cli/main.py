@@ -20,6 +20,7 @@ from fewepochs.cli import (
     drawing,
     importing,
     looking,
+    measuring,
     output,
     planning,
     probing,
@@ -50,6 +51,7 @@ app.command()(planning.decay)
 app.command()(probing.lr_range)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
+app.command()(measuring.noise)
 app.command()(budgeting.budget)
 app.command("import")(importing.bring_in)
 app.command()(tracking.track)

@@ -28,6 +28,9 @@ CONFIDENCE = 0.95
 LEAST_FREEDOM = 2
 """So many runs more than coefficients are the fewest that give an interval."""
 
+SAME = 1e-9
+"""Logarithms that differ by less than this differ by roundings."""
+
 SINGULAR = 1e-9
 """A design whose smallest eigenvalue is this share of its largest cannot tell its coefficients apart."""
 
@@ -99,7 +102,7 @@ def fit(points: Sequence[Point], *, confidence: float = CONFIDENCE) -> Law:
 
 def _estimable(logs_P2: survival.Floats) -> tuple[list[int], tuple[str, str]]:
     """Return which of rate and batch size vary, and why either does not count."""
-    varies = [len(np.unique(logs_P2[:, k])) > 1 for k in range(2)]
+    varies = [bool(np.ptp(logs_P2[:, k]) > SAME if len(logs_P2) else False) for k in range(2)]
     nothing = "no noise" if not len(logs_P2) else "one {} only"
     reasons = (nothing.format("rate"), nothing.format("batch size"))
     if all(varies):
