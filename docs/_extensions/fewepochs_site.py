@@ -16,7 +16,7 @@ import recipe_tables
 
 CONTENTS = {
     "Begin": ("tour", "recipes", "your-own", "guide"),
-    "Answers": ("statistics", "studies", "searching", "clusters", "importing", "claims"),
+    "Answers": ("statistics", "noise", "studies", "searching", "clusters", "importing", "claims"),
     "What you can rely on": ("guarantees", "exactness", "findings", "log"),
     "Reference": tuple(f"reference/{name}" for name in ("commands", "doing", "recipes", "runs", "statistics")),
 }

@@ -192,13 +192,18 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(path, error) from None
 
-    def keep(self, epochs: int, *, steps: int) -> None:
-        """Cut the logs back to the first `epochs` records and `steps` steps: what a resumed run will write again."""
-        _rewrite(self.path / EPOCHS, logs.read(self.path / EPOCHS, EpochRecord)[:epochs])
+    def keep(self, epochs: int, *, steps: int | None = None) -> None:
+        """Cut the logs back to the first `epochs` records: what a resumed run will write again.
+
+        Evaluations on request are kept up to so many `steps`, by default those of these epochs.
+        """
+        kept = logs.read(self.path / EPOCHS, EpochRecord)[:epochs]
+        _rewrite(self.path / EPOCHS, kept)
         _rewrite(self.path / COSTS, logs.read(self.path / COSTS, CostRecord)[:epochs])
         if (self.path / EVALUATIONS).exists():
             found = logs.read(self.path / EVALUATIONS, EvaluationRecord)
-            _rewrite(self.path / EVALUATIONS, [record for record in found if record.step <= steps])
+            last = steps if steps is not None else kept[-1].step if kept else 0
+            _rewrite(self.path / EVALUATIONS, [record for record in found if record.step <= last])
 
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json."""

@@ -91,7 +91,8 @@ def test_noise_of_a_curve_is_the_settled_noise_with_its_level_and_spikes() -> No
     assert found.spikes == 0
     losses[20] += 3.0
     spiked = noise.of_values(losses)
-    assert (spiked.spikes, spiked.largest) == (1, pytest.approx(3.0, abs=0.05))
+    assert spiked.spikes == 1
+    assert spiked.largest == pytest.approx(3.0, abs=0.05)
     assert noise.of_values(losses, spike=1000.0).spikes == 0
     losses[20] -= 6.0
     assert noise.of_values(losses).spikes == 0, "a fall is no spike"

@@ -33,7 +33,8 @@ def points(*, b: float, c: float, spread: float = 0.0, each: int = 2, draw: int 
 @pytest.mark.parametrize(("b", "c"), [(1.0, -1.0), (0.5, 0.5), (-0.3, 0.0)])
 def test_a_law_without_scatter_is_found_exactly(b: float, c: float) -> None:
     found = noise_law.fit(points(b=b, c=c))
-    assert (found.rate.value, found.batch.value) == (pytest.approx(b, abs=1e-9), pytest.approx(c, abs=1e-9))
+    assert found.rate.value == pytest.approx(b, abs=1e-9)
+    assert found.batch.value == pytest.approx(c, abs=1e-9)
     assert found.at(rate=5e-3, batch=100) == pytest.approx(2 * 5e-3**b * 100**c)
     assert (found.runs, found.points) == (12, 24)
 

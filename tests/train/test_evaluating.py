@@ -14,7 +14,7 @@ from fewepochs import store
 from fewepochs.errors import CheckpointError
 from fewepochs.records import EvaluationRecord
 from fewepochs.study import cell
-from fewepochs.train import checkpoint, loop, running, session
+from fewepochs.train import checkpoint, loop, running
 from fewepochs.train.step import EvaluationStoppedError, TrainingStep
 
 EVERY = 3
@@ -129,7 +129,7 @@ def test_an_evaluation_that_was_stopped_is_made_when_the_run_goes_on(
         return real(training, progress=progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.loop, "evaluate", stopped)
+        patch.setattr(loop, "evaluate", stopped)
         cut = train(tmp_path / "cut", recipe, every=EVERY)
     assert cut.status.state == "interrupted"
     assert [record.step for record in cut.evaluations] == [EVERY]
