@@ -193,16 +193,13 @@ class RunFolder:
             raise _unwritable(path, error) from None
 
     def keep(self, epochs: int, *, steps: int | None = None) -> None:
-        """Cut the logs back to the first `epochs` records: what a resumed run will write again.
-
-        Evaluations on request are kept up to so many `steps`, by default those of these epochs.
-        """
+        """Cut the logs back to the first `epochs` records, evaluations to `steps` (those of the epochs if None)."""
         kept = logs.read(self.path / EPOCHS, EpochRecord)[:epochs]
         _rewrite(self.path / EPOCHS, kept)
         _rewrite(self.path / COSTS, logs.read(self.path / COSTS, CostRecord)[:epochs])
         if (self.path / EVALUATIONS).exists():
-            found = logs.read(self.path / EVALUATIONS, EvaluationRecord)
             last = steps if steps is not None else kept[-1].step if kept else 0
+            found = logs.read(self.path / EVALUATIONS, EvaluationRecord)
             _rewrite(self.path / EVALUATIONS, [record for record in found if record.step <= last])
 
     def write_status(self, status: RunStatus) -> None:

@@ -77,7 +77,7 @@ def test_an_evaluation_is_that_of_the_weights_at_its_step(tmp_path: Path) -> Non
 
 def test_swa_in_mid_epoch_is_the_average_of_the_epochs_that_have_ended() -> None:
     """Before the first epoch that it takes in ends, there is none: evaluation sees the weights as they are."""
-    averaged = tiny_runs.training(tiny_runs.recipe("averaging={kind='swa', start=0.3}"))
+    averaged = tiny_runs.training(tiny_runs.recipe("averaging={kind='swa', start=0.05}"))
     bare = tiny_runs.training(tiny_runs.recipe())
     for training in (averaged, bare):
         tiny_runs.run_to(training, 2)
