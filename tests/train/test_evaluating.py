@@ -30,9 +30,11 @@ def spec(*overrides: str) -> recipes.Recipe:
     return tiny_runs.recipe("data.validation={kind='held-out', images=1200}", "batch_size=60", *overrides)
 
 
-def train(path: Path, recipe: recipes.Recipe, *, every: int | None, until: int | None = None) -> store.StoredRun:
-    runtime = runtimes.Runtime(device="cpu", kernels="torch", threads=1, evaluate_every=every)
-    return running.train(path, recipe, runtime=runtime, view=cell.Quiet(), until=until).run
+def train(path: Path, recipe: recipes.Recipe, *, every: int | None, minutes: float = 10.0) -> store.StoredRun:
+    runtime = runtimes.Runtime(
+        device="cpu", kernels="torch", threads=1, evaluate_every=every, checkpoint_minutes=minutes
+    )
+    return running.train(path, recipe, runtime=runtime, view=cell.Quiet()).run
 
 
 def weights(run: store.StoredRun) -> str:
@@ -85,11 +87,11 @@ def test_swa_in_mid_epoch_is_the_average_of_the_epochs_that_have_ended() -> None
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize(("stop", "minutes"), [(1, 10.0), (2, 0.0), (3, 0.0), (4, 0.0), (6, 10.0), (7, 0.0)])
 def test_a_stopped_run_goes_on_with_the_same_evaluations(
-    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: int, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the stop is at a step that is evaluated, and where the log is ahead of the checkpoint."""
+    """Saved at every step or at none: where a step is evaluated before the stop, and where the log is ahead."""
     recipe = spec()
     whole = train(tmp_path / "whole", recipe, every=EVERY)
     path, done = tmp_path / "cut", 0
@@ -105,7 +107,7 @@ def test_a_stopped_run_goes_on_with_the_same_evaluations(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingStep, "step", step)
         with pytest.raises(KeyboardInterrupt):
-            train(path, recipe, every=EVERY)
+            train(path, recipe, every=EVERY, minutes=minutes)
     with (path / store.EVALUATIONS).open("a") as file:  # of steps that no checkpoint has come to
         file.write(EvaluationRecord(step=11, epoch=2, val_loss=9.0, val_acc=0.0).model_dump_json() + "\n")
     again = train(path, recipe, every=None)  # as often as the run began with
@@ -140,8 +142,7 @@ def test_an_evaluation_that_was_stopped_is_made_when_the_run_goes_on(
 
 def test_saves_in_mid_epoch_and_evaluations_do_not_disturb_each_other(tmp_path: Path) -> None:
     recipe = spec()
-    runtime = runtimes.Runtime(device="cpu", kernels="torch", threads=1, evaluate_every=EVERY, checkpoint_minutes=0)
-    saved = running.train(tmp_path / "saved", recipe, runtime=runtime, view=cell.Quiet()).run
+    saved = train(tmp_path / "saved", recipe, every=EVERY, minutes=0)
     plain = train(tmp_path / "plain", recipe, every=EVERY)
     assert log(saved, store.EVALUATIONS) == log(plain, store.EVALUATIONS)
     assert log(saved, store.EPOCHS) == log(plain, store.EPOCHS)
