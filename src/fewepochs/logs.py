@@ -29,6 +29,8 @@ def read(path: Path, kind: type[R]) -> tuple[R, ...]:
     """
     content = path.read_bytes() if path.exists() else b""
     content = content[: content.rfind(b"\n") + 1]  # after the last newline: nothing, or a line that was being written
+    if not content:
+        return ()
     count = content.count(b"\n")
     if content[:1] == b"{" and content.count(b"\n{") + 1 == content.count(b"{") == content.count(b"}\n") == count:
         with suppress(ValueError):  # all at once is quicker; where something is wrong, line by line tells what

@@ -15,6 +15,9 @@ from fewepochs.report import figures, noise_tables
 from fewepochs.report.noise_phases import Found, Phase
 
 HEIGHT = 260
+COLUMNS = 3
+"""Entries of the legend beside one another, of batch sizes usually."""
+
 RUNS, LAWS = "noise", "laws"
 
 
@@ -93,5 +96,7 @@ def _chart(
     ]
     plot = alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
     chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink)
+    if len(names) > COLUMNS:
+        chart.config.legend.columns = COLUMNS
     chart.datasets = {RUNS: list(rows), LAWS: list(lines)}
     return chart

@@ -248,7 +248,8 @@ def _others(found: Found) -> Iterator[str]:
         yield f"The recipes also differ in {', '.join(others)}: a law takes them as alike."
     sizes = [len(group.runs) for group in found.groups]
     if min(sizes, default=0) < summary.FEW_RUNS:
-        yield f"n = {min(sizes)} to {max(sizes)} runs a recipe: an interval over so few is a rough one."
+        many = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+        yield f"n = {many} runs a recipe: an interval over so few is a rough one."
 
 
 def laws(found: Found, measure: Measure = "val_loss") -> dict[str, noise_law.Law]:
