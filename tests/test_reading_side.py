@@ -88,6 +88,7 @@ SUBCOMMANDS = (
     "decay",
     "replicate",
     "table",
+    "noise",
     "track",
 )
 
@@ -126,6 +127,7 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("replicate",): 0,
         ("table", "transitions", "runs/one"): 0,
         ("track", "tensorboard", "runs/one", "--to", "board"): 0,
+        ("noise", "runs/one"): 0,
         ("table", "attribution", "--base", shipped, "--full", "digits-linear", "--plan"): 0,
         ("replicate", "part1-bs64", "runs/one"): 0,
     }

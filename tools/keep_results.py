@@ -1,4 +1,4 @@
-"""Keep what runs found as one file under results/: summary, comparison, every epoch, the environment, the command.
+"""Keep what runs found as one file under results/: summary, comparison, noise, every epoch, environment, command.
 
 usage: python tools/keep_results.py RUN... --to results/NAME.json --command "make demo"
 """
@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.api import results
+
+INNERMOST = re.compile(r"\{\n[^{}\[\]]*\}")
 
 LOCAL = ("command", "where", "origin")
 """What an environment says of somebody's folders: of no use to others."""
@@ -31,10 +34,22 @@ def main() -> None:
         "n": len(runs),
         "summary": results.summarise(runs),
         "comparison": results.compare(runs),
+        "noise": _noise(runs),
         "runs": [_run(run) for run in runs],
     }
-    arguments.to.write_text(json.dumps(kept, indent=1) + "\n")
+    # A record a line: indented to the last number, a study of twenty runs is twice as large.
+    lines = INNERMOST.sub(lambda found: re.sub(r"\n\s*", " ", found[0]), json.dumps(kept, indent=1))
+    arguments.to.write_text(lines + "\n")
     print(arguments.to)
+
+
+def _noise(runs: tuple[store.StoredRun, ...]) -> list[dict[str, Any]]:
+    """Return the tables of noise by epochs and, of runs that were evaluated within them, by evaluations."""
+    by: list[Literal["epochs", "evaluations"]] = ["epochs"]
+    if any(run.evaluations for run in runs):
+        by.append("evaluations")
+    found = [results.noise(runs, by=one, first=first) for one in by for first in (False, True)]
+    return [{"first_phases_alone": one.first, **results.noise_page(one).as_dict()} for one in found]
 
 
 def _run(run: store.StoredRun) -> dict[str, Any]:

@@ -25,6 +25,7 @@ CONTENTS = {
         "importing",
         "tracking",
         "probes",
+        "noise",
         "claims",
     ),
     "What you can rely on": ("guarantees", "exactness", "findings", "log"),

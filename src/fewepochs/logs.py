@@ -16,26 +16,40 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter
 
 from fewepochs.errors import CheckpointError
-from fewepochs.records import CostRecord, EpochRecord, ForeignEpoch
+from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord, ForeignEpoch
 
-R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord)
+R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord, EvaluationRecord)
 
 
 def read(path: Path, kind: type[R]) -> tuple[R, ...]:
     """Read a log; a torn last line (no newline, or not a record) does not count, a torn middle line is an error.
 
-    Line n is of epoch n: a line that is missing or stands twice is damage, too. Raises CheckpointError; OSError where
-    the file cannot be read; an absent file has no records.
+    Line n is of epoch n, and evaluations come in the order of their steps: a line that is missing or stands twice is
+    damage, too. Raises CheckpointError; OSError where the file cannot be read; an absent file has no records.
     """
     content = path.read_bytes() if path.exists() else b""
     content = content[: content.rfind(b"\n") + 1]  # after the last newline: nothing, or a line that was being written
+    if not content:
+        return ()
     count = content.count(b"\n")
     if content[:1] == b"{" and content.count(b"\n{") + 1 == content.count(b"{") == content.count(b"}\n") == count:
         with suppress(ValueError):  # all at once is quicker; where something is wrong, line by line tells what
             whole = _adapter(kind).validate_json(b"[" + content[:-1].replace(b"\n", b",") + b"]")
-            if [record.epoch for record in whole] == list(range(1, count + 1)):
+            if _in_order(whole):
                 return whole
     return _line_by_line(path, content.split(b"\n")[:-1], kind)
+
+
+def _in_order(records: Sequence[R]) -> bool:
+    return all(_follows(record, records[k - 1] if k else None) for k, record in enumerate(records))
+
+
+def _follows(record: R, before: R | None) -> bool:
+    """Return whether `record` may stand behind the record `before`, None at the beginning."""
+    if isinstance(record, EvaluationRecord):
+        last = before.step if isinstance(before, EvaluationRecord) else 0
+        return record.step > last
+    return record.epoch == (0 if before is None else before.epoch) + 1
 
 
 @functools.cache
@@ -49,7 +63,7 @@ def _line_by_line(path: Path, lines: Sequence[bytes], kind: type[R]) -> tuple[R,
     for number, line in enumerate(lines, start=1):
         try:
             record = kind.model_validate_json(line)
-            if record.epoch != number:
+            if not _follows(record, records[-1] if records else None):
                 raise ValueError(f"epoch {record.epoch} in line {number}")
             records.append(record)
         except ValueError:

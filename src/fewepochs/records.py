@@ -49,6 +49,18 @@ class EpochRecord(Record):
     lr_logged: Finite
 
 
+class EvaluationRecord(Record):
+    """What an evaluation on request found after `step` steps, in the epoch `epoch`; repeats bit for bit, too.
+
+    `val_loss` and `val_acc` mean what they mean in an `EpochRecord`, and are those at the end of an epoch.
+    """
+
+    step: Annotated[int, Field(ge=1)]
+    epoch: Annotated[int, Field(ge=1)]
+    val_loss: Finite
+    val_acc: Fraction
+
+
 class ForeignEpoch(Record):
     """What another tool's file says of one epoch; what it does not say is None.
 

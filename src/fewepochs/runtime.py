@@ -24,7 +24,8 @@ class Runtime:
 
     `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
     bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `snapshots` says after
-    which epochs the state is kept for good, for probes to look at: see `kept_epochs`.
+    which epochs the state is kept for good, for probes to look at: see `kept_epochs`. `evaluate_every` so many steps of
+    a run there is an evaluation more, beside those after its epochs. Neither changes anything of the training.
     """
 
     device: str = "auto"
@@ -37,6 +38,7 @@ class Runtime:
     checkpoint_minutes: float = 10.0
     strict: bool = False
     snapshots: str = ""
+    evaluate_every: int | None = None
 
 
 def check(runtime: Runtime) -> None:
@@ -47,6 +49,9 @@ def check(runtime: Runtime) -> None:
         raise RecipeError("command line", (problem,))
     if runtime.kernels not in ("auto", "fused", "torch"):
         problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+        raise RecipeError("command line", (problem,))
+    if runtime.evaluate_every is not None and runtime.evaluate_every < 1:
+        problem = Problem("--evaluate-every", "not a number of steps", repr(runtime.evaluate_every), "1 or more steps")
         raise RecipeError("command line", (problem,))
     if not runtime.checkpoint_minutes >= 0:
         minutes = repr(runtime.checkpoint_minutes)
@@ -86,6 +91,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
     An environment comes from a file: what is not of its kind is passed over.
     """
     data, threads = environment.get("data"), environment.get("threads")
+    every = environment.get("evaluate_every")
     where = data.get("where") if isinstance(data, dict) else None
     device = _choice(environment.get("device"), ("cpu", "cuda")) if given.device == "auto" else given.device
     kernels = _choice(environment.get("kernels"), ("fused", "torch")) if given.kernels == "auto" else given.kernels
@@ -97,6 +103,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
         threads=given.threads or (threads if type(threads) is int and 0 < threads <= 4096 else None),
         data=given.data or (Path(where) if isinstance(where, str) else None),
         snapshots=given.snapshots or (kept if isinstance(kept, str) and _are_epochs(kept) else ""),
+        evaluate_every=given.evaluate_every or (every if type(every) is int and every > 0 else None),
         deterministic=given.deterministic or (device != "cpu" and environment.get("deterministic") is True),
     )
 

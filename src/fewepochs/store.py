@@ -5,6 +5,7 @@
                          (of an imported run: foreign.toml, what is said of it; no costs, no checkpoints)
       environment.json   versions, device, threads, data digest, command; what is unknown is null
       epochs.jsonl       one EpochRecord a line          costs.jsonl   one CostRecord a line
+      evaluations.jsonl  one EvaluationRecord a line, of a run that was evaluated within its epochs, too
       status.json        where the run stands, crossings so far, heartbeat
       checkpoints/       written by the training side
 
@@ -33,16 +34,20 @@ from fewepochs import logs
 from fewepochs import recipe as recipes
 from fewepochs.errors import RecipeError, StorageError
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.records import CostRecord, Epoch, EpochRecord, ForeignEpoch, Record, RunStatus
+from fewepochs.records import CostRecord, Epoch, EpochRecord, EvaluationRecord, ForeignEpoch, Record, RunStatus
 
 FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
 EPOCHS, COSTS, CHECKPOINTS, LOCK = "epochs.jsonl", "costs.jsonl", "checkpoints", "lock"
+EVALUATIONS = "evaluations.jsonl"
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run folder, read: `epochs` and `costs` in order, one each for every epoch done; a foreign run has no costs."""
+    """A run folder, read: `epochs` and `costs` in order, one each for every epoch done; a foreign run has no costs.
+
+    `evaluations` are those on request, also of the epoch in progress; most runs have none.
+    """
 
     path: Path
     recipe: foreign_runs.Origin
@@ -50,6 +55,7 @@ class StoredRun:
     epochs: tuple[Epoch, ...]
     costs: tuple[CostRecord, ...]
     environment: Mapping[str, Any]
+    evaluations: tuple[EvaluationRecord, ...] = ()
 
     @property
     def name(self) -> str:
@@ -111,9 +117,10 @@ def read(path: Path) -> StoredRun:
             raise ValueError(f"{ENVIRONMENT} is not a JSON object")
         epochs = logs.read(path / EPOCHS, ForeignEpoch) if foreign else logs.read(path / EPOCHS, EpochRecord)
         costs = () if foreign else logs.read(path / COSTS, CostRecord)
+        evaluations = () if foreign else logs.read(path / EVALUATIONS, EvaluationRecord)
     except (OSError, ValueError, RecursionError, RecipeError) as error:
         raise StorageError(f"{path}: the run folder is damaged or incomplete: {error}") from None
-    return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment)
+    return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment, evaluations)
 
 
 def is_run(path: Path) -> bool:
@@ -155,6 +162,10 @@ class RunFolder:
         _append(self.path / COSTS, cost)
         _append(self.path / EPOCHS, epoch)
 
+    def append_evaluation(self, evaluation: EvaluationRecord) -> None:
+        """Append an evaluation on request, on disk when this returns."""
+        _append(self.path / EVALUATIONS, evaluation)
+
     def require_space(self, need_bytes: int) -> None:
         """Raise StorageError unless there is room for so many bytes of checkpoints, what they take now included."""
         _make(self.path)
@@ -181,10 +192,15 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(path, error) from None
 
-    def keep(self, epochs: int) -> None:
-        """Cut both logs back to the first `epochs` records: what a resumed run will write again."""
-        _rewrite(self.path / EPOCHS, logs.read(self.path / EPOCHS, EpochRecord)[:epochs])
+    def keep(self, epochs: int, *, steps: int | None = None) -> None:
+        """Cut the logs back to the first `epochs` records, evaluations to `steps` (those of the epochs if None)."""
+        kept = logs.read(self.path / EPOCHS, EpochRecord)[:epochs]
+        _rewrite(self.path / EPOCHS, kept)
         _rewrite(self.path / COSTS, logs.read(self.path / COSTS, CostRecord)[:epochs])
+        if (self.path / EVALUATIONS).exists():
+            last = steps if steps is not None else kept[-1].step if kept else 0
+            found = logs.read(self.path / EVALUATIONS, EvaluationRecord)
+            _rewrite(self.path / EVALUATIONS, [record for record in found if record.step <= last])
 
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claim_runs import DROP, claim_run, experiment
+from fewepochs.records import EvaluationRecord
 from fewepochs.stats import noise
 
 ONE = experiment("part1-bs64")
@@ -77,3 +78,41 @@ def test_the_trend_knows_growth_from_fall() -> None:
     assert noise.trend(arms[::-1]).p_falling < 0.01
     alike = noise.trend([[1.0, 1.0], [1.0, 1.0]])
     assert (alike.p_growing, alike.p_falling) == (1.0, 1.0)
+
+
+def test_noise_of_a_curve_is_the_settled_noise_with_its_level_and_spikes() -> None:
+    epochs = claim_run(ONE, {}, wiggle=0.01).own_epochs
+    first = noise.stretches(epochs)[0]
+    losses = [e.val_loss for e in first.counted]
+    found = noise.of_values(losses)
+
+    assert (found.n, found.spread) == (41, noise.settled(epochs))
+    assert found.level == pytest.approx(1.0)
+    assert found.spikes == 0
+    losses[20] += 3.0
+    spiked = noise.of_values(losses)
+    assert spiked.spikes == 1
+    assert spiked.largest == pytest.approx(3.0, abs=0.05)
+    assert noise.of_values(losses, spike=1000.0).spikes == 0
+    losses[20] -= 6.0
+    assert noise.of_values(losses).spikes == 0, "a fall is no spike"
+    assert noise.of_values(losses[:9]) == noise.Noise(n=9)
+
+
+def test_stretches_are_the_phases_and_what_lies_between_them() -> None:
+    epochs = claim_run(ONE, {}).own_epochs
+    moving = [e.model_copy(update={"lr_last": e.lr_first / 2}) if 10 <= e.epoch < 30 else e for e in epochs]
+    found = noise.stretches(moving)
+
+    assert [e for stretch in found for e in stretch.epochs] == moving
+    assert [(one.epochs[0].epoch, one.rate) for one in found[:3]] == [(1, 1e-3), (10, None), (30, 1e-3)]
+    assert tuple(one.epochs for one in found if one.rate is not None) == noise.phases(moving)
+    assert [len(one.counted) for one in found[:2]] == [5, 20]
+    falling = noise.stretches([e.model_copy(update={"lr_last": e.lr_first / 2}) for e in epochs])
+    assert [one.rate for one in falling] == [None]
+
+
+def test_evaluations_belong_to_the_epochs_that_noise_is_taken_from() -> None:
+    first = noise.stretches(claim_run(ONE, {}).own_epochs)[0]
+    evaluations = [EvaluationRecord(step=k, epoch=k // 2 + 1, val_loss=1.0, val_acc=0.5) for k in range(1, 400)]
+    assert {record.epoch for record in noise.within(first, evaluations)} == set(range(41, 82))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fewepochs import store
 from fewepochs.api import collector
-from fewepochs.errors import StorageError
+from fewepochs.errors import Problem, RecipeError, StorageError
 
 if TYPE_CHECKING:
-    from fewepochs.report import gallery, table_text
+    from fewepochs.report import gallery, noise_phases, table_text
 
 
 @collector.paused()
@@ -76,6 +76,38 @@ def table(
     from fewepochs.report import tables
 
     return tables.build(kind, runs, by=by, targets=targets, rule=rule)
+
+
+@collector.paused()
+def noise(
+    runs: Sequence[store.StoredRun],
+    *,
+    by: Literal["epochs", "evaluations"] = "epochs",
+    spike: float = 5.0,
+    first: bool = False,
+) -> noise_phases.Found:
+    """Return how restless `runs` are in each phase; arguments as for `report.noise_phases.find`."""
+    from fewepochs.report import noise_phases
+
+    return noise_phases.find(runs, by=by, spike=spike, first=first)
+
+
+def noise_page(found: noise_phases.Found) -> table_text.Page:
+    """Return what `noise` found as tables: each phase, and how noise goes with rate and batch size."""
+    from fewepochs.report import noise_tables
+
+    return noise_tables.build(found)
+
+
+def noise_picture(found: noise_phases.Found, *, to: Path) -> Path:
+    """Draw what `noise` found into the file `to`; return its path. Raises RecipeError where nothing is to be drawn."""
+    from fewepochs.report import noise_law_figure, picture
+
+    figure = noise_law_figure.figure(found)
+    if figure is None:
+        raise RecipeError("command line", (Problem("--to", "nothing to draw: no phase is long enough"),))
+    picture.write(to, figure)
+    return to
 
 
 def attribution(

@@ -22,6 +22,7 @@ from fewepochs.cli import (
     landscaping,
     looking,
     measuring,
+    noise,
     output,
     planning,
     probing,
@@ -57,6 +58,7 @@ app.command()(landscaping.landscape)
 app.command()(landscaping.sharpness)
 app.command()(replicating.replicate)
 app.command()(tabulating.table)
+app.command()(noise.noise)
 app.command()(budgeting.budget)
 app.command("import")(importing.bring_in)
 app.command()(tracking.track)

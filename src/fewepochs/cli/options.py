@@ -51,6 +51,12 @@ SnapshotsOption = Annotated[
         help="Keep the state after these epochs, for probes to look at: every:5, or 1,5,10. Changes no result.",
     ),
 ]
+EvaluateOption = Annotated[
+    int | None,
+    typer.Option(
+        "--evaluate-every", metavar="STEPS", help="Also evaluate after each so many steps; see docs/noise.md."
+    ),
+]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Refuse to go on with a run where its bits may not repeat.")
 ]

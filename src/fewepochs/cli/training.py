@@ -31,6 +31,7 @@ def train(
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
     snapshots: options.SnapshotsOption = "",
+    evaluate_every: options.EvaluateOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved recipe and stop.")] = False,
@@ -53,6 +54,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
         snapshots=snapshots,
+        evaluate_every=evaluate_every,
     )
     if print_config or dry_run:
         needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
@@ -102,6 +104,7 @@ def resume(
     checkpoint_minutes: options.CheckpointOption = 10.0,
     strict: options.StrictOption = False,
     snapshots: options.SnapshotsOption = "",
+    evaluate_every: options.EvaluateOption = None,
     stop_at_target: options.StopOption = None,
     require_target: options.RequireOption = None,
     progress: options.ProgressOption = "auto",
@@ -122,6 +125,7 @@ def resume(
         checkpoint_minutes=checkpoint_minutes,
         strict=strict,
         snapshots=snapshots,
+        evaluate_every=evaluate_every,
     )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = training.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)

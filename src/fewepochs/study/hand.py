@@ -22,7 +22,7 @@ from fewepochs import store
 from fewepochs.study import cell as cells
 from fewepochs.study import local
 
-LOGS = (store.EPOCHS, store.COSTS)
+LOGS = (store.EPOCHS, store.COSTS, store.EVALUATIONS)
 Stamp = tuple[int, int, int]
 
 
@@ -64,7 +64,7 @@ class Watch:
     def _names(self) -> list[str]:
         checkpoints = sorted((self._path / store.CHECKPOINTS).glob("*.ckpt"))
         names = [store.STATUS, *(f"{store.CHECKPOINTS}/{file.name}" for file in checkpoints)]
-        names += [store.EPOCHS, store.COSTS, store.ENVIRONMENT, store.RECIPE]
+        names += [*LOGS, store.ENVIRONMENT, store.RECIPE]
         return [name for name in names if (self._path / name).is_file()]
 
     def _content(self, name: str) -> bytes:
@@ -89,7 +89,7 @@ def unpack(path: Path, files: Mapping[str, bytes], *, gone: tuple[str, ...] = ()
     Logs come before the checkpoints that they reach up to, the status after both, and the recipe, which makes a folder
     a run, last. Names are those of a run folder; others are refused. Raises StorageError where it cannot be written.
     """
-    first = (store.ENVIRONMENT, store.COSTS, store.EPOCHS)
+    first = (store.ENVIRONMENT, store.EVALUATIONS, store.COSTS, store.EPOCHS)
     last = (store.STATUS, store.RECIPE)
     checkpoints = sorted(name for name in files if name not in (*first, *last))
     for name in (*checkpoints, *gone):

@@ -6,7 +6,9 @@
 The loop reads the device once an epoch, after the last step, and once for each evaluation; evaluation is off the
 training clock. Between epochs, and whenever the loop has ended - after any step, if `progress` asks for it -
 `training.snapshot()` is the whole state. Run again, it goes on as if nothing had happened, bit for bit, and so does
-another Training that `restore`s the snapshot: a save in mid-epoch is a stop that is gone on with.
+another Training that `restore`s the snapshot: a save in mid-epoch is a stop that is gone on with, and so is an
+evaluation in mid-epoch (`Progress.halt_every`, then `evaluate`). Each such stop costs the epoch's plan made and sent
+once more, and two readings of the device.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from fewepochs import recipe as recipes
 from fewepochs.data import loader
 from fewepochs.errors import CheckpointError, DataError, DivergedError, RecipeError
 from fewepochs.nets import resnet
-from fewepochs.records import CostRecord, EpochRecord
+from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord
+from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters
 from fewepochs.train.step import Evaluation, EvaluationStoppedError, Rules, Totals, TrainingStep
 
@@ -34,8 +37,9 @@ class Progress:
     """Where the loop is: written by the loop, read by whoever watches.
 
     `stop`, `pause` and `pause_at` are written by whoever wants the loop to end: now and without another evaluation,
-    after the step, or after the first step that ends at or after that time of `time.monotonic()`. Plain numbers that
-    the host knows anyway, so that watching costs the device nothing.
+    after the step, or after the first step that ends at or after that time of `time.monotonic()`. With `halt_every` it
+    ends after each step of the run that is a multiple of it, unless that ends an epoch. Plain numbers that the host
+    knows anyway, so that watching costs the device nothing.
     """
 
     epoch: int = 0
@@ -45,11 +49,16 @@ class Progress:
     stop: bool = False
     pause: bool = False
     pause_at: float = math.inf
+    halt_every: int | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the loop is to end after the step; it does one at least, unless it is to stop."""
         return self.stop or self.pause or time.monotonic() >= self.pause_at
+
+    def halts(self, steps: int) -> bool:
+        """Whether the loop is to end after so many steps of the run."""
+        return self.halt_every is not None and steps % self.halt_every == 0
 
 
 @dataclass
@@ -223,7 +232,7 @@ def _train_epoch(training: Training, *, progress: Progress) -> None:
     stop = training.meter.start()
     drawn, moved = plan(training, epoch=epoch), _controls(training, epoch=epoch)
     program.begin_epoch(drawn, controls=moved, done=training.epoch_steps)
-    images = len(training.data.train)
+    images, before = len(training.data.train), training.horizon.first(epoch)
     while training.epoch_steps < steps and not progress.stop:
         program.step(min(batch_size, images - training.epoch_steps * batch_size))
         training.epoch_steps += 1
@@ -231,9 +240,29 @@ def _train_epoch(training: Training, *, progress: Progress) -> None:
         training.meter.beat()
         if training.epoch_steps == steps:  # with the last step, so that a state after it needs no second time
             program.end_epoch(done=epoch / training.recipe.budget.epochs)
-        if progress.ended:
+        if progress.ended or progress.halts(before + training.epoch_steps):
             break
     training.spent.add(stop())
+
+
+def evaluate(training: Training, *, progress: Progress) -> EvaluationRecord | None:
+    """Evaluate the validation images in mid-epoch, where the loop has ended; None where the loss is not finite.
+
+    Training goes on from here as if nothing had happened. Raises EvaluationStoppedError.
+    """
+    progress.phase = "evaluation"
+    within = training.epoch_steps / training.horizon.epoch_steps[training.epochs]
+    if isinstance(training.recipe.averaging, updates.Swa):
+        within = 0.0  # it takes weights in at the ends of epochs: the average is that of the last one
+    done = (training.epochs + within) / training.recipe.budget.epochs
+    found = training.program.evaluate(training.data.validation, done=done, unwanted=lambda: progress.stop)
+    part = found.parts[0]
+    val_loss = part.loss / part.images + found.penalty
+    if not math.isfinite(val_loss):
+        return None
+    return EvaluationRecord(
+        step=training.steps, epoch=training.epochs + 1, val_loss=val_loss, val_acc=part.correct / part.images
+    )
 
 
 def _close_epoch(training: Training, *, totals: Totals, progress: Progress) -> tuple[EpochRecord, CostRecord]:

@@ -65,6 +65,7 @@ def train(
             say=view.note,
             strict=runtime.strict,
             snapshots=runtime.snapshots,
+            evaluate_every=runtime.evaluate_every,
         )
         signal = session.train(
             training,
@@ -74,6 +75,7 @@ def train(
             until=until,
             checkpoint_seconds=60.0 * runtime.checkpoint_minutes,
             snapshots=runtime.snapshots,
+            evaluate_every=runtime.evaluate_every,
         )
         return Outcome(store.read(path), signal=signal)
 

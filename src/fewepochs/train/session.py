@@ -20,10 +20,11 @@ from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.data import sources
 from fewepochs.errors import CheckpointError, DivergedError, StorageError
-from fewepochs.records import CostRecord, EpochRecord, RunState, RunStatus, Stopped
+from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord, RunState, RunStatus, Stopped
 from fewepochs.stats import stopping
 from fewepochs.stats import target as crossing_rules
 from fewepochs.train import checkpoint, environment, interrupt, loop, saves
+from fewepochs.train.step import EvaluationStoppedError
 
 
 class Watcher(Protocol):
@@ -49,11 +50,12 @@ def open_folder(
     say: Callable[[str], None],
     strict: bool = False,
     snapshots: str = "",
+    evaluate_every: int | None = None,
 ) -> store.RunFolder:
     """Return the run's folder: a new one, or a known one with `training` brought to where it stopped.
 
-    `where` is the path that the user gave for the data, `snapshots` the epochs whose state is kept; a resumed run takes
-    both from here. `say` hears warnings; `strict`
+    `where` is the path that the user gave for the data, `snapshots` the epochs whose state is kept, `evaluate_every`
+    the steps between evaluations on request; a resumed run takes all three from here. `say` hears warnings; `strict`
     refuses to go on where the bits would not be those of an undisturbed run. Raises StorageError, DataError or
     CheckpointError where there is no room, the data has changed, or what is there cannot be gone on with; nothing is
     deleted.
@@ -64,6 +66,7 @@ def open_folder(
     now["data"]["verified"] = dataset.verified
     now["data"]["where"] = where
     now["snapshots"] = snapshots or None
+    now["evaluate_every"] = evaluate_every
     folder = store.RunFolder(path)
     kept = runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs)
     folder.require_space(checkpoint.most_bytes(training.program.state(), kept=len(kept)))
@@ -78,12 +81,13 @@ def open_folder(
     _go_on(training, folder=folder, logged=len(known.epochs), say=say)
     folder.sweep()
     checkpoint.prune(folder.checkpoints)
-    folder.keep(training.epochs)
+    folder.keep(training.epochs, steps=training.steps)
     changed = {key: now[key] for key in environment.COMPARED if now[key] != known.environment.get(key)}
     before = known.environment.get("resumed")
     entry = {"after_epoch": training.epochs, "after_step": training.steps, "bit_exact": not doubts, **changed}
     resumed = [*(before if isinstance(before, list) else ()), entry]
-    folder.write_environment({**known.environment, "snapshots": now["snapshots"], "resumed": resumed})
+    asked = {"snapshots": now["snapshots"], "evaluate_every": evaluate_every}
+    folder.write_environment({**known.environment, **asked, "resumed": resumed})
     return folder
 
 
@@ -119,21 +123,25 @@ def train(
     until: int | None = None,
     checkpoint_seconds: float = saves.DEFAULT_SECONDS,
     snapshots: str = "",
+    evaluate_every: int | None = None,
 ) -> int | None:
     """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
 
     `until` is after how many epochs the run is left, to be gone on with or not. In mid-epoch a checkpoint is written
-    after `checkpoint_seconds` without one, and on SIGUSR1. After the epochs that `snapshots` names the state is kept.
+    after `checkpoint_seconds` without one, and on SIGUSR1. After the epochs that `snapshots` names the state is kept,
+    and after each `evaluate_every` steps there is an evaluation.
     """
-    progress = loop.Progress()
+    progress = loop.Progress(halt_every=evaluate_every)
+    known = store.read(folder.path)
     work = _Work(
         training,
         folder=folder,
         view=view,
         progress=progress,
         saves=saves.Saves(folder.checkpoints, every_seconds=checkpoint_seconds),
-        records=list(store.read(folder.path).own_epochs),
+        records=list(known.own_epochs),
         kept=runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs),
+        evaluated=known.evaluations[-1].step if known.evaluations else 0,
     )
     also = {signal.SIGUSR1: work.save_soon, signal.SIGCONT: training.meter.woken}
     with interrupt.catching(progress, also=also) as caught:
@@ -170,6 +178,8 @@ class _Work:
     saves: saves.Saves = field(kw_only=True)
     records: list[EpochRecord] = field(kw_only=True)
     kept: frozenset[int] = field(kw_only=True)
+    evaluated: int = field(kw_only=True)
+    """The step of the last evaluation on request that was stored."""
 
     def paused(self, until: int | None) -> bool:
         """Return whether the run has done the epochs that were asked for, and has more to do."""
@@ -184,12 +194,15 @@ class _Work:
         if stopping.verdict(stop, self.records) is not None or self.paused(until):
             return True
         while not progress.stop and training.epochs < training.recipe.budget.epochs:
+            self._evaluate()
             progress.pause_at = self.saves.due
             for record, cost in loop.run(training, progress=progress):
                 self._store(record, cost)
                 if stopping.verdict(stop, self.records) is not None or self.paused(until):
                     self.saves.write(training)
                     return True
+            if self._halted and not progress.ended:
+                continue
             progress.pause = False
             self.saves.write(training)
             self.note("running")
@@ -213,8 +226,32 @@ class _Work:
         """Write down where the run stands."""
         self.folder.write_status(_status(self.training, self.records, state, reason=reason, stopped=stopped))
 
+    @property
+    def _halted(self) -> bool:
+        """Whether the run stands in mid-epoch where an evaluation was asked for."""
+        training = self.training
+        within = 0 < training.epoch_steps < (*training.horizon.epoch_steps, 0)[training.epochs]
+        return within and self.progress.halts(training.steps)
+
+    def _evaluate(self) -> None:
+        """Evaluate and store, if that was asked for here and is not done; an evaluation that is stopped comes later."""
+        if self._halted and self.evaluated < self.training.steps:
+            with suppress(EvaluationStoppedError):
+                found = loop.evaluate(self.training, progress=self.progress)
+                if found is not None:
+                    self._store_evaluation(found)
+
+    def _store_evaluation(self, found: EvaluationRecord) -> None:
+        if self.evaluated < found.step:
+            self.folder.append_evaluation(found)
+            self.evaluated = found.step
+
     def _store(self, record: EpochRecord, cost: CostRecord) -> None:
         best = crossing_rules.best(self.records)
+        if self.progress.halts(record.step):  # the epoch's own evaluation is the one that was asked for
+            self._store_evaluation(
+                EvaluationRecord(step=record.step, epoch=record.epoch, val_loss=record.val_loss, val_acc=record.val_acc)
+            )
         self.folder.append(record, cost)
         self.records.append(record)
         is_best = best is None or record.val_acc > best.val_acc
