@@ -17,7 +17,7 @@ from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.api import results
 from fewepochs.errors import StorageError
-from fewepochs.report import curves_figure, markup, page, summary
+from fewepochs.report import curves_figure, page, summary
 from report_runs import ENVIRONMENT, make_run
 
 HOSTILE = (
@@ -234,14 +234,6 @@ def test_hostile_text_is_shown_as_text(name: str) -> None:
     assert {tag for tag, _ in hostile.elements} == {tag for tag, _ in plain.elements}
 
 
-def test_no_text_can_end_the_data_block_that_holds_it() -> None:
-    content = {"run": "</script><!-- & \u2028", "value": [0.1, 1]}
-    block = str(markup.json_block(content))
-
-    assert not set("<>&\u2028") & set(block)
-    assert json.loads(block) == content
-
-
 def test_escape_sequences_and_broken_characters_are_spelt_out() -> None:
     text = page.render([make_run(folder="a\x1b[31mb\x00\u202ec\udce9", reason="\x07bell", state="crashed")])
 
@@ -345,36 +337,6 @@ def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
 
     with pytest.raises(StorageError, match=r"file"):
         results.report([make_run()], to=tmp_path / "file" / "report.html")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        (0.0, "0 s"),
-        (0.5214, "0.521 s"),
-        (59.94, "59.9 s"),
-        (59.96, "1 min 0 s"),
-        (3599.6, "1 h 0 min"),
-        (4095, "1 h 8 min"),
-    ],
-)
-def test_durations_are_said_as_people_say_them(seconds: float, expected: str) -> None:
-    assert markup._duration(seconds) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (0.0, "0 J"),
-        (5.5, "5.5 J"),
-        (999.4, "999 J"),
-        (1000.0, "1 kJ"),
-        (123_456.0, "123 kJ"),
-        (1.5e13, "15,000 GJ"),
-    ],
-)
-def test_joules_have_a_unit_that_keeps_them_short(value: float, expected: str) -> None:
-    assert markup._scaled(value, 1000, ("J", "kJ", "MJ", "GJ")) == expected
 
 
 def test_a_page_of_many_runs_draws_some_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,23 +84,16 @@ def run(
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
     _check(progress=progress, stall_minutes=stall_minutes)
+    runtime = training.Runtime(
+        device=device, kernels=kernels, threads=threads, data=data, download=download, strict=strict,
+        allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
+        snapshots=snapshots, evaluate_every=evaluate_every,
+    )  # fmt: skip
     with _view("off" if quiet else progress) as view:
         done = studies.run(
             file,
             out=out,
-            runtime=training.Runtime(
-                device=device,
-                kernels=kernels,
-                threads=threads,
-                data=data,
-                download=download,
-                allow_code=tuple(allow_code or ()),
-                deterministic=deterministic,
-                checkpoint_minutes=checkpoint_minutes,
-                strict=strict,
-                snapshots=snapshots,
-                evaluate_every=evaluate_every,
-            ),
+            runtime=runtime,
             jobs=jobs,
             only=None if cells is None else options.numbers("--cells", cells),
             retries=retries,

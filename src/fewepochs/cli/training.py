@@ -44,18 +44,10 @@ def train(
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
     runtime = training.Runtime(
-        device=device,
-        kernels=kernels,
-        threads=threads,
-        data=data,
-        download=download,
-        allow_code=tuple(allow_code or ()),
-        deterministic=deterministic,
-        checkpoint_minutes=checkpoint_minutes,
-        strict=strict,
-        snapshots=snapshots,
-        evaluate_every=evaluate_every,
-    )
+        device=device, kernels=kernels, threads=threads, data=data, download=download, strict=strict,
+        allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
+        snapshots=snapshots, evaluate_every=evaluate_every,
+    )  # fmt: skip
     if print_config or dry_run:
         needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
         _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
