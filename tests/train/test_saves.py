@@ -117,3 +117,17 @@ def test_the_best_outlives_a_state_that_is_not_worth_keeping(tmp_path: Path, clo
     kept.end_without()
     assert checkpoint.load(tmp_path / checkpoint.BEST).steps == 2
     assert [path.name for path in checkpoint.newest_first(tmp_path)] == ["step-000000001.ckpt"]
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_what_is_to_be_kept_is_written_at_once_under_its_epochs_name(
+    best: bool, tmp_path: Path, clock: Clock, written: Written
+) -> None:
+    kept = saves.Saves(tmp_path, every_seconds=600.0, clock=clock)
+    kept._took = 100.0  # nothing else is due
+    source = Run()
+    source.steps = 7
+    kept.after_epoch(source, best=best, kept=True)
+    [(_, path)] = checkpoint.of_epochs(tmp_path).items()
+    assert checkpoint.load(path).steps == 7
+    assert written == []
