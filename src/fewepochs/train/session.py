@@ -128,7 +128,7 @@ def train(
     """Run the loop, storing and showing each epoch; return the signal that ended it, if one did.
 
     After `until` epochs the run is left, to be gone on with or not. In mid-epoch a checkpoint is written on SIGUSR1
-    and after `checkpoint_seconds` without one. `snapshots` and `evaluate_every` are the runtime's (see `runtime.Runtime`).
+    and after `checkpoint_seconds` without one. `snapshots` and `evaluate_every` are those of a `Runtime`.
     """
     progress = loop.Progress(halt_every=evaluate_every)
     known = store.read(folder.path)
