@@ -82,7 +82,6 @@ def run(
     as_json: options.JsonOption = False,
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
-    _check(progress=progress, stall_minutes=stall_minutes)
     runtime = training.Runtime(
         device=device,
         kernels=kernels,
@@ -95,8 +94,7 @@ def run(
         strict=strict,
         evaluate_every=evaluate_every,
     )
-    cluster = _cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell)
-    with _view("off" if quiet else progress) as view:
+    with _view(progress, quiet=quiet, stall_minutes=stall_minutes) as view:
         done = studies.run(
             file,
             out=out,
@@ -105,22 +103,19 @@ def run(
             only=None if cells is None else options.numbers("--cells", cells),
             retries=retries,
             stall_minutes=stall_minutes,
-            cluster=cluster,
+            cluster=_cluster(ray, cpus=cpus_per_cell, gpus=gpus_per_cell),
             view=view,
         )
     _conclude(done, as_json=as_json)
 
 
-def _check(*, progress: str, stall_minutes: float) -> None:
+def _view(progress: str, *, quiet: bool, stall_minutes: float) -> AbstractContextManager[study_console.View]:
+    from fewepochs.report import study_console
+
     options.check_progress(progress)
     if not stall_minutes > 0:
         raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
-
-
-def _view(progress: str) -> AbstractContextManager[study_console.View]:
-    from fewepochs.report import study_console
-
-    return study_console.view(progress)  # type: ignore[arg-type]
+    return study_console.view("off" if quiet else progress)  # type: ignore[arg-type]
 
 
 def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:
