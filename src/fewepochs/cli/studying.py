@@ -83,13 +83,12 @@ def run(
     as_json: options.JsonOption = False,
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
-    _check(progress=progress, stall_minutes=stall_minutes)
     runtime = training.Runtime(
         device=device, kernels=kernels, threads=threads, data=data, download=download, strict=strict,
         allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
         snapshots=snapshots, evaluate_every=evaluate_every,
     )  # fmt: skip
-    with _view("off" if quiet else progress) as view:
+    with _view(progress, quiet=quiet, stall_minutes=stall_minutes) as view:
         done = studies.run(
             file,
             out=out,
@@ -104,16 +103,13 @@ def run(
     _conclude(done, as_json=as_json)
 
 
-def _check(*, progress: str, stall_minutes: float) -> None:
+def _view(progress: str, *, quiet: bool, stall_minutes: float) -> AbstractContextManager[study_console.View]:
+    from fewepochs.report import study_console
+
     options.check_progress(progress)
     if not stall_minutes > 0:
         raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
-
-
-def _view(progress: str) -> AbstractContextManager[study_console.View]:
-    from fewepochs.report import study_console
-
-    return study_console.view(progress)  # type: ignore[arg-type]
+    return study_console.view("off" if quiet else progress)  # type: ignore[arg-type]
 
 
 def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:

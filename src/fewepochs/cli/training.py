@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,9 +55,8 @@ def train(
         return
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
-        outcomes = _in_turn(
-            chosen, lambda one: training.train(one, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
-        )
+        how = functools.partial(training.train, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
+        outcomes = _in_turn(chosen, how)
     output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
 
 
