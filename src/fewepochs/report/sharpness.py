@@ -106,8 +106,8 @@ def _notes(found: Measurement) -> list[str]:
     told += dict.fromkeys(row.threshold.reason for row in rows if row.threshold.reason)
     if any(row.preconditioned is not None for row in rows):
         told.append(
-            "Adam's (as Adam sees it): D^-1/2 H D^-1/2 of the training loss with its divisor D of the moment, BN with each "
-            "batch's own statistics and the penalty included; this is what its edge is about, not 2 / lr."
+            "Adam's (as Adam sees it): D^-1/2 H D^-1/2 of the training loss with its divisor D of the moment, BN with "
+            "each batch's own statistics and the penalty included; this is what its edge is about, not 2 / lr."
         )
     elif found.settings.statistics == "stored":
         told.append("The edge is about the loss that training descends, with batch statistics: --statistics batch.")
