@@ -84,6 +84,8 @@ SUBCOMMANDS = (
     "lr-range",
     "bn-split",
     "gradient-noise",
+    "landscape",
+    "sharpness",
     "schedule",
     "decay",
     "replicate",

@@ -60,8 +60,7 @@ def _bn_split(runs: tuple[store.StoredRun, ...], *, data: Path | None) -> dict[s
     """Return the score of each state that a run keeps under moving, recomputed and batch statistics."""
     runtime = measuring.Runtime(data=data)
     return {
-        run.name: [asdict(found) for found in measuring.bn_split(run.path, runtime=runtime, say=print)]
-        for run in runs
+        run.name: [asdict(found) for found in measuring.bn_split(run.path, runtime=runtime, say=print)] for run in runs
     }
 
 

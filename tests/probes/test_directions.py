@@ -85,4 +85,4 @@ def test_scaling_filters_in_front_of_a_batch_normalisation_changes_no_random_sli
             slices.append(landscape.along(surface, line))
     assert slices[1].training == pytest.approx(slices[0].training, rel=1e-3)
     assert slices[1].validation == pytest.approx(slices[0].validation, rel=1e-3)
-    assert slices[1].training.mean(1).max() > 2 * slices[1].training.mean(1).min()
+    assert np.ptp(slices[1].training.mean(1)) > 0.1

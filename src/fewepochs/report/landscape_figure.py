@@ -37,9 +37,9 @@ def figure(found: Measurement) -> figures.Figure:
 
 def _chart(found: Measurement, *, ink: figures.Ink) -> alt.ConcatChart:
     ordered = sorted(found.lines, key=lambda line: (line.kind != "gradient", line.kind != "random", line.kind))
-    panels: list[alt.LayerChart] = [_line(line, [*ordered], ink=ink) for line in ordered]
-    for plane in found.planes:
-        panels += [_plane(plane, part, ink=ink) for part in ("training", "validation")]
+    panels: list[alt.LayerChart] = [_line(line, ordered, ink=ink) for line in ordered]
+    whole = len(panels) // 2 * 2  # the two halves of a plane stand side by side, an odd line below them
+    panels[whole:whole] = [_plane(plane, part, ink=ink) for plane in found.planes for part in landscape.PARTS]
     title = alt.TitleParams(
         text=f"{found.run}: slices of the loss",
         subtitle="cross-entropy; training red and dashed, validation blue",

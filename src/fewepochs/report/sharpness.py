@@ -14,7 +14,7 @@ from fewepochs.report import figures, table_text
 HEIGHT = 220
 ROWS = "sharpness"
 EDGE = "edge: what the rate allows"
-HEADS = ("epoch", "lr", "training", "+-", "validation", "+-", "2 / lr", "as Adam sees it", "edge")
+HEADS = ("epoch", "lr", "training", "+-", "validation", "+-", "2 / lr", "Adam's", "edge")
 
 
 def page(found: Measurement) -> table_text.Page:
@@ -106,8 +106,8 @@ def _notes(found: Measurement) -> list[str]:
     told += dict.fromkeys(row.threshold.reason for row in rows if row.threshold.reason)
     if any(row.preconditioned is not None for row in rows):
         told.append(
-            "As Adam sees it: D^-1/2 H D^-1/2 of the training loss with its divisor D of the moment, BN with each "
-            "batch's own statistics and the penalty included; this is what its edge is about, not 2 / lr."
+            "Adam's (as Adam sees it): D^-1/2 H D^-1/2 of the training loss with its divisor D of the moment, BN with "
+            "each batch's own statistics and the penalty included; this is what its edge is about, not 2 / lr."
         )
     elif found.settings.statistics == "stored":
         told.append("The edge is about the loss that training descends, with batch statistics: --statistics batch.")
@@ -168,7 +168,7 @@ def _plot(rows: list[dict[str, Any]], parts: Mapping[str, str], *, ink: figures.
     line = base.mark_line(strokeWidth=1.6, clip=True, aria=False).encode(strokeDash=dash)
     dots = base.transform_filter("datum.field != 'two_over_lr' && datum.field != 'edge'")
     return alt.LayerChart(
-        layer=[line, dots.mark_point(filled=True, size=30, opacity=1, clip=True, aria=False)],
+        layer=[line, dots.mark_point(filled=True, size=30, opacity=1, aria=False)],
         width=figures.WIDTH,
         height=HEIGHT,
     )
