@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,19 +48,14 @@ def landscape(
 
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
     _check_picture(to)
+    kinds: Any = tuple(dict.fromkeys(along)) if along else slices.KINDS  # what is no choice is found out with the rest
+    settings = slices.Settings(
+        kinds=kinds, points=points, grid=grid, images=images, seed=seed, statistics=statistics,  # type: ignore[arg-type]
+        span=span, gradient_span=gradient_span,
+    )  # fmt: skip
     found = landscapes.landscape(
         run,
-        # What is not a choice the api finds out, with everything else.
-        settings=slices.Settings(
-            kinds=tuple(dict.fromkeys(along)) if along else slices.KINDS,  # type: ignore[arg-type]
-            points=points,
-            grid=grid,
-            images=images,
-            seed=seed,
-            statistics=statistics,  # type: ignore[arg-type]
-            span=span,
-            gradient_span=gradient_span,
-        ),
+        settings=settings,
         compared=None if epochs is None else options.numbers("--epochs", epochs),
         runtime=landscapes.Runtime(device=device, threads=threads, data=data),
         say=output.say,
