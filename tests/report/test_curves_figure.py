@@ -153,6 +153,15 @@ def test_the_loss_has_a_logarithmic_axis_where_that_is_asked_and_can_be() -> Non
     assert kind(log=True, axes=replace(shared, losses=(0.0, 1.0))) == "linear"
 
 
+def test_a_panel_that_is_switched_is_the_one_that_was_asked_so() -> None:
+    shared = replace(curves_figure.axes([make_run()], targets=()), losses=(0.1, 5.0))
+    linear, log = (curves_figure.panel(shared=shared, log=log).to_dict() for log in (False, True))
+
+    assert curves_figure.switched(log, shared=shared, log=False) == linear
+    assert curves_figure.switched(linear, shared=shared, log=True) == log
+    assert linear != log
+
+
 def test_recipes_stand_side_by_side_with_numbers_of_their_own() -> None:
     runs = [make_run(f"batch_size={size}", seed=seed) for size in (32, 64) for seed in (0, 1)]
     spec = _specification(*runs)

@@ -13,7 +13,7 @@ are given the same `Axes`; `axes` finds some that show every crossing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,21 @@ def panel(
 def _stacked(*, shared: Axes, ink: figures.Ink, live: bool, log: bool | None, mark: str) -> alt.VConcatChart:
     rows = _Rows(shared=shared, ink=ink, live=live, mark=mark)
     return alt.VConcatChart(vconcat=[rows.accuracy(), rows.loss(log=log), rows.learning_rate()], spacing=8)
+
+
+def switched(spec: Mapping[str, Any], *, shared: Axes, log: bool) -> dict[str, Any]:
+    """Return the specification of a panel with the other kind of axis for the loss."""
+    axis = _quantity("value", title="loss", ends=shared.losses, log=log).to_dict()
+    accuracy, loss, rate = spec["vconcat"]
+    layers = [_with_y(layer, axis) for layer in loss["layer"]]
+    return {**spec, "vconcat": [accuracy, {**loss, "layer": layers}, rate]}
+
+
+def _with_y(layer: Mapping[str, Any], axis: Any) -> dict[str, Any]:
+    encoding = layer["encoding"]
+    if "y" not in encoding:
+        return dict(layer)
+    return {**layer, "encoding": {**encoding, "y": {**axis, "field": encoding["y"]["field"]}}}
 
 
 def _switches() -> list[alt.Parameter]:

@@ -44,15 +44,20 @@ class Desk:
         """Return the recipes' curves and the specification they share; without stills `most` runs of each are drawn."""
         stored = [run.stored for group in groups for run in group.runs]
         axes = curves_figure.axes(stored, targets=data["targets"])
-        still = curves_figure.panel(shared=axes, ink=figures.PAGE, live=False).to_dict(validate=False)
-        log = figures.is_log(axes.losses)
+        still = (
+            curves_figure.panel(shared=axes, ink=figures.PAGE, live=False).to_dict(validate=False)
+            if self._renderer
+            else {}
+        )
+        live = curves_figure.panel(shared=axes, ink=figures.PAGE).to_dict(validate=False)
+        live["usermeta"]["table"] = [curves_figure.RUNS]
         can_switch = bool(axes.losses) and min(axes.losses) > 0
         return {
             "panels": [self._panel(group, data, axes=axes, still=still, most=most) for group in groups],
             "shared": {
-                "linear": _live(axes, log=False),
-                "log": _live(axes, log=True) if can_switch else None,
-                "is_log": log,
+                "linear": markup.json_block(curves_figure.switched(live, shared=axes, log=False)),
+                "log": markup.json_block(curves_figure.switched(live, shared=axes, log=True)) if can_switch else None,
+                "is_log": figures.is_log(axes.losses),
                 "clipped": axes.accuracy[0] if axes.clipped else None,
             },
         }
@@ -88,12 +93,6 @@ def finished(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of the page with its picture, which was to come."""
     picture: futures.Future[Markup] | None = part["picture"]
     return {**part, "picture": picture and picture.result()}
-
-
-def _live(axes: curves_figure.Axes, *, log: bool) -> Markup:
-    spec = curves_figure.panel(shared=axes, ink=figures.PAGE, log=log).to_dict(validate=False)
-    spec["usermeta"]["table"] = [curves_figure.RUNS]
-    return markup.json_block(spec)
 
 
 def _caption(group: labels.Group, *, drawn: int, count: str, undrawn: int) -> str:

@@ -78,7 +78,10 @@ class Figure:
 
 def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = None) -> dict[str, Any]:
     """Return the Vega-Lite specification of `figure`, `width` pixels wide in all (as wide as it likes where None)."""
-    drawn: dict[str, Any] = figure.chart(ink).to_dict(validate=False)
+    chart = figure.chart(ink)
+    numbers, chart.datasets = chart.datasets, alt.Undefined  # altair would walk through all of them
+    drawn: dict[str, Any] = chart.to_dict(validate=False)
+    drawn["datasets"] = {} if numbers is alt.Undefined else numbers
     drawn["usermeta"] |= {"table": list(figure.table)}
     if width is not None:
         _fit(drawn, width)
