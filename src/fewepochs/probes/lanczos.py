@@ -94,7 +94,10 @@ def top(
         betas.append(beta)
         basis.append(rest / beta)
     chosen = [rows[:, -1 - k] for k in range(min(count, len(values)))]
-    pairs = tuple(_pair(product, _combined(basis, row.tolist())) for row in chosen)
+    found = [_pair(product, _combined(basis, row.tolist())) for row in chosen]
+    pairs = tuple(
+        sorted(found, key=lambda pair: -pair.value)
+    )  # the residual's values may differ from these by rounding
     return Spectrum(pairs, float(values[0]), len(alphas) + len(pairs), settled)
 
 

@@ -45,11 +45,12 @@ def check(path: Path, *, option: str = "--to", data: bool = False) -> None:
 def write(
     path: Path, figure: figures.Figure, *, numbers: Sequence[str] | None = None, millimetres: float | None = None
 ) -> None:
-    """Draw `figure` into `path`, in the format that its name ends in. Raises StorageError.
+    """Draw `figure` into `path`, in the format that its name ends in. Raises StorageError, and RecipeError for others.
 
     The lines of `numbers` stand on the HTML page; without them the figure's own rows do. `millimetres` is the width in
     print of SVG, PNG and PDF, as wide as the figure likes where it is None; letters have one size in all widths.
     """
+    check(path, data=bool(figure.table))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
