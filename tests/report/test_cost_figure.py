@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import vl_convert
+
 from fewepochs import store
 from fewepochs.report import comparison, cost_figure, figures, labels
 from fewepochs.stats import target as crossing_rules
@@ -61,3 +63,11 @@ def test_medians_are_those_of_the_comparison() -> None:
         row["arm"]: row["seconds"]["value"] for row in found["rows"]
     }
     assert all(f"{row['median']:.4g}" in figure.alternative for row in medians)
+
+
+def test_the_names_of_the_recipes_are_drawn() -> None:
+    figure = _figure(*(make_run(f"batch_size={size}") for size in (32, 64)))
+    assert figure is not None
+    svg = vl_convert.vegalite_to_svg(figures.specification(figure))
+
+    assert all(f">digits-step (batch_size = {size})<" in svg for size in (32, 64))

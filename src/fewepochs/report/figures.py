@@ -81,7 +81,8 @@ def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = Non
     chart = figure.chart(ink)
     numbers, chart.datasets = chart.datasets, alt.Undefined  # altair would walk through all of them
     drawn: dict[str, Any] = chart.to_dict(validate=False)
-    drawn["datasets"] = {} if numbers is alt.Undefined else numbers
+    # What a layer holds in itself altair has gathered there, under names of its own.
+    drawn["datasets"] = {**drawn.get("datasets", {}), **({} if numbers is alt.Undefined else numbers)}
     drawn["usermeta"] |= {"table": list(figure.table)}
     if width is not None:
         _fit(drawn, width)
