@@ -71,14 +71,14 @@ def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.
     end = max((step["time"] for row in rows for step in row["curve"]), default=1.0)
     targets = [target for target in found["targets"] if any(row["target"] == target for row in rows)]
     plots = [_plot(target, names=names, end=end, found=found, ink=ink) for target in targets]
-    picture = figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink)
+    picture = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink))
     # By name, and at the top: altair copies what stands in a plot, again and again.
     picture.datasets = {
         _name(what, target): points
         for target in targets
         for what, points in _points(rows, target, end=end, banded=len(names) <= MOST_BANDS).items()
     }
-    return figures.can_hide(picture)
+    return picture
 
 
 def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ def _chart(
     ink: figures.Ink,
 ) -> alt.VConcatChart:
     plots = [_plot(key, rows, names=names, ink=ink) for key, rows in points.items()]
-    chart = figures.finished(alt.VConcatChart(vconcat=plots, spacing=26), ink=ink)
+    chart = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=plots, spacing=26), ink=ink))
     chart.datasets = {_named(RUNS, key): rows for key, rows in points.items()} | {
         _named(MEDIANS, (target, by)): [
             {"arm": arm, "median": row[by]["value"]}
@@ -91,7 +91,7 @@ def _chart(
         ]
         for target, by in points
     }
-    return figures.can_hide(chart)
+    return chart
 
 
 def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], ink: figures.Ink) -> alt.LayerChart:

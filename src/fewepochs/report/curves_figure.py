@@ -100,7 +100,7 @@ def _beside(
         numbers |= {_named(name, str(k)): rows for name, rows in found.items()}
     chart = figures.finished(alt.ConcatChart(concat=panels, columns=2, spacing=24), ink=ink)
     chart.datasets = numbers
-    return chart.add_params(*_switches())
+    return figures.with_parameters(chart, dict.fromkeys(SWITCHES, True))
 
 
 def panel(
@@ -112,7 +112,7 @@ def panel(
     still picture has no use for it. `log` is whether the loss has a logarithmic axis, by itself where it is None.
     """
     chart = figures.finished(_stacked(shared=shared, ink=ink, live=live, log=log, mark=""), ink=ink)
-    return chart.add_params(*_switches())
+    return figures.with_parameters(chart, dict.fromkeys(SWITCHES, True))
 
 
 def _stacked(*, shared: Axes, ink: figures.Ink, live: bool, log: bool | None, mark: str) -> alt.VConcatChart:
@@ -133,10 +133,6 @@ def _with_y(layer: Mapping[str, Any], axis: Any) -> dict[str, Any]:
     if "y" not in encoding:
         return dict(layer)
     return {**layer, "encoding": {**encoding, "y": {**axis, "field": encoding["y"]["field"]}}}
-
-
-def _switches() -> list[alt.Parameter]:
-    return [alt.param(name=name, value=True) for name in SWITCHES]
 
 
 def datasets(runs: Sequence[labels.Run], *, targets: Sequence[float], shared: Axes) -> dict[str, list[dict[str, Any]]]:

@@ -117,7 +117,14 @@ def rows(specification: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def can_hide(chart: Plot) -> Plot:
     """Give a figure the parameter that names the recipes whose marks are hidden; layers filter by `SHOWN`."""
-    return chart.add_params(alt.param(name=HIDDEN, value=[]))
+    return with_parameters(chart, {HIDDEN: []})
+
+
+def with_parameters(chart: Plot, values: Mapping[str, Any]) -> Plot:
+    """Give a figure parameters with these values; altair's own way to do it would copy the whole of it."""
+    there: Any = () if chart.params is alt.Undefined else chart.params
+    chart.params = [*there, *(alt.VariableParameter(name=name, value=value) for name, value in values.items())]
+    return chart
 
 
 def arms(names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
