@@ -2,7 +2,7 @@
 
 One specification serves the interactive page and, through vl-convert, the SVG, PDF or PNG of a paper. On a page colours
 are CSS variables, which follow the reader's light or dark, and the page's script fits the plots to its width; for paper
-they are fixed, and `sized` sets the width.
+they are fixed, and `specification` sets the width.
 """
 
 from __future__ import annotations

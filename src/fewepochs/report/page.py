@@ -52,8 +52,8 @@ def render(
     """Return the report on `runs` as one HTML document.
 
     Without `targets`, validation accuracies from 0 to 1, the targets of the runs' recipes are asked. `found` is what a
-    study compares by rules of its own, `question` what it asks. `live` is the version of a
-    page that looks for a newer one where it came from.
+    study compares by rules of its own, `question` what it asks. `live` is the
+    version of a page that looks for a newer one where it came from.
     """
     asked = tuple(found["targets"]) if found is not None else targets
     data = summary.build(runs, targets=asked)
@@ -71,7 +71,7 @@ def render(
         parts = _parts(groups, data, found, noise=noise)
     drawn = any(run.epochs for run in runs)
     scripts = [library.script(), markup.asset("page.js"), markup.asset("tables.js")] if drawn else []
-    scripts += [markup.asset("live.js")] if live else []
+    scripts += [markup.asset("live.js")] if live is not None else []
     style = markup.asset("page.css")
     return markup.template().render(
         title=title or _title(data),

@@ -153,10 +153,7 @@ def first_phase(epochs: Sequence[EpochRecord]) -> tuple[EpochRecord, ...]:
 
 def of_phase(phase: Sequence[EpochRecord]) -> float | None:
     """Return the settled noise of val_loss in a phase of constant rate; None where it is too short to tell."""
-    losses = [record.val_loss for record in phase[len(phase) // 2 :]]
-    if len(losses) < FEWEST_EPOCHS:
-        return None
-    return _spread(_swings(losses))
+    return of_values([record.val_loss for record in phase[len(phase) // 2 :]]).spread
 
 
 def _swings(values: Sequence[float]) -> list[float]:
