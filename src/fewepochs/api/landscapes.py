@@ -6,14 +6,14 @@ Torch is imported inside the functions that need it, so that everything else sta
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewepochs import runtime as runtimes
 from fewepochs import store
+from fewepochs.api import measuring
 from fewepochs.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def sharpness(
 
     settings, say, begun = settings or edge.Settings(), say or _silent, time.perf_counter()
     _check(edge.problems(settings))
-    with _bench(path, runtime=runtime, say=say) as (run, bench):
+    with measuring.opened(path, runtime=_twice(runtime), say=say) as (run, bench):
         from fewepochs.probes import moment as moments
         from fewepochs.probes import sharpness as probe
 
@@ -75,7 +75,7 @@ def landscape(
 
     settings, say, begun = settings or slices.Settings(), say or _silent, time.perf_counter()
     _check(slices.problems(settings, compared=compared))
-    with _bench(path, runtime=runtime, say=say) as (run, bench):
+    with measuring.opened(path, runtime=_twice(runtime), say=say) as (run, bench):
         from fewepochs.probes import landscape as probe
 
         kept, images = probe.kept_rates(run), _images(bench, settings.images)
@@ -138,22 +138,6 @@ def _images(bench: Bench, wanted: int) -> Mapping[str, int]:
     return {"training": min(wanted, len(bench.data.train)), "validation": min(wanted, len(bench.data.validation))}
 
 
-@contextmanager
-def _bench(
-    path: Path, *, runtime: Runtime | None, say: Callable[[str], None]
-) -> Iterator[tuple[store.StoredRun, Bench]]:
-    """Hand out a run and its bench, on kernels that can be differentiated twice; the CPU threads are given back."""
-    run, runtime = store.read(path), runtime or Runtime()
-    store.trained(run)
-    runtimes.check(runtime)
-    import torch
-
-    from fewepochs.probes import bench as benches
-    from fewepochs.probes import moment as moments
-
-    threads = torch.get_num_threads()
-    try:
-        moments.kept(run)  # before the data are read
-        yield run, benches.of_run(run, runtime=replace(runtime, kernels="torch"), say=say)
-    finally:
-        torch.set_num_threads(threads)
+def _twice(runtime: Runtime | None) -> Runtime:
+    """Return `runtime` with kernels that can be differentiated twice."""
+    return replace(runtime or Runtime(), kernels="torch")

@@ -16,7 +16,7 @@ from fewepochs.specs import updates
 
 if TYPE_CHECKING:
     from fewepochs.probes import scores
-    from fewepochs.probes.moment import Moment
+    from fewepochs.probes.bench import Bench
     from fewepochs.report import figures, table_text
 
 Runtime = runtimes.Runtime
@@ -36,9 +36,11 @@ def bn_split(
     What `runtime` leaves open is taken from the run's environment, so that the first kind has the bits that the run
     logged. Raises FewEpochsError's family.
     """
-    with _moments(path, epochs=epochs, runtime=runtime, say=say) as found:
+    with opened(path, runtime=runtime, say=say) as (run, bench):
         from fewepochs.probes import bn_split as probe
+        from fewepochs.probes import moment as moments
 
+        found = moments.moments(run, bench=bench, epochs=epochs)
         return [probe.split(moment, augmented=augmented, batch_size=batch_size) for moment in found]
 
 
@@ -55,18 +57,23 @@ def gradient_noise(
 
     `images` go forward and backward for each of them, 8,192 where it is None. Raises FewEpochsError's family.
     """
-    with _moments(path, epochs=epochs, runtime=runtime, say=say) as found:
+    with opened(path, runtime=runtime, say=say) as (run, bench):
         from fewepochs.probes import gradient_noise as probe
+        from fewepochs.probes import moment as moments
 
+        found = moments.moments(run, bench=bench, epochs=epochs)
         spent = probe.IMAGES if images is None else images
         return [probe.measure(moment, images=spent, batch_size=batch_size) for moment in found]
 
 
 @contextmanager
-def _moments(
-    path: Path, *, epochs: Sequence[int] | None, runtime: Runtime | None, say: Callable[[str], None] | None
-) -> Iterator[Iterator[Moment]]:
-    """Hand out the moments of a run; the CPU threads that it takes are given back."""
+def opened(
+    path: Path, *, runtime: Runtime | None = None, say: Callable[[str], None] | None = None
+) -> Iterator[tuple[store.StoredRun, Bench]]:
+    """Hand out a run that keeps states, and the bench to look at them on; the CPU threads that it takes are given back.
+
+    Raises FewEpochsError's family.
+    """
     run, runtime = store.read(path), runtime or Runtime()
     store.trained(run)
     runtimes.check(runtime)
@@ -78,7 +85,7 @@ def _moments(
     threads = torch.get_num_threads()
     try:
         moments.kept(run)  # before the data are read
-        yield moments.moments(run, bench=benches.of_run(run, runtime=runtime, say=say or _unheard), epochs=epochs)
+        yield run, benches.of_run(run, runtime=runtime, say=say or _unheard)
     finally:
         torch.set_num_threads(threads)
 
