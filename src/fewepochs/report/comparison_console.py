@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fewepochs.report import comparison, console, labels, table_text
@@ -16,8 +16,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """Return what `comparison.build` found as lines."""
     told: list[str] = []
     for target in found["targets"]:
-        told.extend([heading(found, target), *_table(_rows(found, target)), ""])
-    told.extend(["best accuracy, mean over runs", *_table(_accuracies(found)), ""])
+        told.extend([heading(found, target), *table_text.aligned(_rows(found, target)), ""])
+    told.extend(["best accuracy, mean over runs", *table_text.aligned(_accuracies(found)), ""])
     told.extend(_profile(found))
     told.extend(found["sentences"][:MOST_SENTENCES])
     if len(found["sentences"]) > MOST_SENTENCES:
@@ -132,9 +132,3 @@ def number(value: float, *, by: str) -> str:
             return f"{value:.4f}"
         case _:
             return f"{value:.1f}".removesuffix(".0")
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows with columns aligned, the first row being the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from fewepochs import recipe as recipes
 from fewepochs.records import CostRecord, Epoch, EpochRecord
-from fewepochs.report import labels, summary
+from fewepochs.report import labels, summary, table_text
 from fewepochs.stats import target as crossing_rules
 
 GONE = (OSError, SystemExit)
@@ -256,8 +256,7 @@ def summary_lines(answers: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {recipe['validation']}")
     lines.append("")
     rows = [_RUN_COLUMNS, *(_run_row(run) for run in answers["runs"])]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_RUN_COLUMNS))]
-    lines.extend("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines.extend(table_text.aligned(rows))
     lines.extend(["", *(f"note: {caveat}" for caveat in answers["caveats"])] if answers["caveats"] else [])
     return lines
 

@@ -6,9 +6,7 @@ its numbers, CSV has them as rows, and JSON is the Vega-Lite specification.
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ import vl_convert
 
 from fewepochs import store
 from fewepochs.errors import Problem, RecipeError, StorageError
-from fewepochs.report import figures
+from fewepochs.report import figures, table_text
 
 FORMATS = (".svg", ".png", ".pdf", ".html")
 DATA_FORMATS = (".csv", ".json")
@@ -99,13 +97,7 @@ def _width(svg: str) -> float:
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    heads = list(dict.fromkeys(head for row in rows for head in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, heads, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({head: _cell(value) for head, value in row.items()})
-    return stream.getvalue()
+    return table_text.csv_text([{head: _cell(value) for head, value in row.items()} for row in rows])
 
 
 def _cell(value: Any) -> Any:

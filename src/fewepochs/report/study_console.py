@@ -25,7 +25,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fewepochs import errors, store
-from fewepochs.report import console, labels
+from fewepochs.report import console, labels, table_text
 from fewepochs.stats import target as crossing_rules
 from fewepochs.study import grid, plan
 
@@ -97,7 +97,7 @@ def table(planned: plan.Plan) -> list[str]:
             )
         )
     legend = "   ".join(f"{mark} {state}" for state, mark in MARKS.items())
-    return [*_aligned(rows), "", legend]
+    return [*table_text.aligned(rows), "", legend]
 
 
 def _best(standings: Sequence[plan.Standing]) -> str:
@@ -107,11 +107,6 @@ def _best(standings: Sequence[plan.Standing]) -> str:
         if one.run is not None and (best := crossing_rules.best(one.run.epochs)) is not None
     ]
     return max(found, key=lambda pair: pair[0])[1] if found else "-"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _first(text: str) -> str:
@@ -126,7 +121,7 @@ def at_work(standings: Iterable[plan.Standing]) -> list[str]:
         where = f"epoch {len(records) + 1}/{one.cell.recipe.budget.epochs}"
         rows.append((f"{one.cell.arm} s{one.cell.seed}", where, spark([record.val_acc for record in records]),
                      console.standing(records, targets=one.cell.recipe.targets)))  # fmt: skip
-    return _aligned(rows) if rows else []
+    return table_text.aligned(rows)
 
 
 def spark(values: Sequence[float], *, width: int = 16) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from fewepochs import recipe as recipes
 from fewepochs.probes import smoothing, suggestions
 from fewepochs.probes.sweeps import Curve, Measurement, Stop, Sweep
-from fewepochs.report import labels
+from fewepochs.report import labels, table_text
 from fewepochs.specs import updates
 
 CURVE_ROWS = 13
@@ -123,11 +123,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """Return what `build` found as lines for a terminal of 80 columns; the suggestions come last."""
     kinds = f"{found['optimizer']}, batch {found['batch_size']}, {found['precision']}, data {found['data']}"
     told = [f"{found['recipe']}: loss against learning rate", f"  {kinds}", f"  {sweep_line(found['sweep'])}", ""]
-    told += _table(_seed_rows(found["seeds"]))
+    told += table_text.aligned(_seed_rows(found["seeds"]))
     told += [f"not begun: seed {seed}" for seed in found["not_begun"]]
     if found["band"] is not None and found["band"]["lr"]:
-        told += ["", *_table(_curve_rows(found["band"]))]
-    told += ["", *_table(_suggestion_rows(found["suggestions"]))]
+        told += ["", *table_text.aligned(_curve_rows(found["band"]))]
+    told += ["", *table_text.aligned(_suggestion_rows(found["suggestions"]))]
     told += [f"{one['rule']}: {one['reason']}" for one in found["suggestions"] if one["reason"]]
     told += ["", *textwrap.wrap(found["hint"], 79)]
     told += [f"  {one['setting']}  ({one['rule']})" for one in found["suggestions"] if one["setting"]][:1]
@@ -188,11 +188,6 @@ def _suggestion_rows(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]
         spread = "-" if one["spread"] is None else f"x{one['spread']:.2g}"
         rows.append((one["rule"], *numbers, spread, f"{one['n']}/{one['of']}", one["meaning"]))
     return rows
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _lr(lr: float | None) -> str:

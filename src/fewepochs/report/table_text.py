@@ -108,6 +108,12 @@ def _blocks(table: Table, *, width: int) -> list[str]:
     return told[:-1]
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows (the head is one of them) as lines with columns aligned; none for none."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def _markdown(page: Page) -> list[str]:
     told: list[str] = []
     for table in page.tables:
@@ -134,10 +140,14 @@ def escaped(text: str) -> str:
 
 def _csv(page: Page) -> list[str]:
     """Return each table's data, tables of the same columns as one; notes have no place there."""
-    rows = [row for table in page.tables for row in table.data]
+    return csv_text([row for table in page.tables for row in table.data]).splitlines()
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, a column for each key that one of them has."""
     heads = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, heads, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return stream.getvalue().splitlines()
+    return stream.getvalue()

@@ -15,10 +15,12 @@ from statistics import median
 from typing import Any
 
 from fewepochs import store
-from fewepochs.report import console, labels, study_console
+from fewepochs.report import console, labels, study_console, table_text
 from fewepochs.study import plan
 
 MARKS = {"running": ">", "finished": "#", "interrupted": "~", "crashed": "x", "diverged": "x"}
+HEADS = ("  run", "epoch", "val_acc", "left", "best, next target")
+
 WIDE = 100
 """From so many columns on there is room for longer curves."""
 
@@ -34,7 +36,7 @@ def lines(runs: Sequence[store.StoredRun], *, planned: plan.Plan | None, width: 
         told += study_console.at_work([one for one in planned.standings if one.state == "running"])
     else:
         order = sorted(runs, key=lambda run: run.status.state != "running")  # those at work first
-        told = _table([_row(run, sparks=16 if width >= WIDE else 8) for run in order])
+        told = table_text.aligned([HEADS, *(_row(run, sparks=16 if width >= WIDE else 8) for run in order)])
     shown = [line[:width] for line in told]
     if len(shown) > height:
         shown = [*shown[: height - 1], f"... and {len(shown) - height + 1} lines more"[:width]]
@@ -90,10 +92,3 @@ def _left(run: store.StoredRun) -> str:
     took = [cost.train_seconds + cost.evaluation_seconds for cost in run.costs[-RECENT:]]
     rest = run.recipe.budget.epochs - len(run.epochs)
     return console.duration(rest * median(took)) if took and rest else "..."
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    head = ("  run", "epoch", "val_acc", "left", "best, next target")
-    table = [head, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    return ["  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in table]
