@@ -5,14 +5,14 @@ from __future__ import annotations
 import vl_convert
 
 from fewepochs import store
-from fewepochs.report import comparison, cost_figure, figures, labels
+from fewepochs.report import comparison, cost_figure, figures, summary
 from fewepochs.stats import target as crossing_rules
 from report_runs import make_run
 
 
 def _figure(*runs: store.StoredRun, targets: tuple[float, ...] = (0.97,)) -> figures.Figure | None:
     found = comparison.build(runs, targets=targets)
-    return cost_figure.figure(labels.group(labels.label(runs)), found)
+    return cost_figure.figure(summary.build(runs, targets=found["targets"]), found)
 
 
 def test_a_dot_is_what_a_run_spent_up_to_its_first_crossing() -> None:
@@ -55,7 +55,7 @@ def test_where_nobody_arrives_or_no_cost_is_known_there_is_no_figure() -> None:
 def test_medians_are_those_of_the_comparison() -> None:
     runs = [make_run(f"batch_size={size}", seed=seed) for size in (32, 64) for seed in range(3)]
     found = comparison.build(runs, targets=(0.97,))
-    figure = cost_figure.figure(labels.group(labels.label(runs)), found)
+    figure = cost_figure.figure(summary.build(runs, targets=found["targets"]), found)
     assert figure is not None
     medians = figures.specification(figure)["datasets"]["medians seconds 0.97"]
 

@@ -12,7 +12,7 @@ import pytest
 import run_folders
 from fewepochs import store
 from fewepochs.api import serving
-from fewepochs.report import comparison, comparison_figure, cost_figure, curves_figure, figures, labels
+from fewepochs.report import comparison, comparison_figure, cost_figure, curves_figure, figures, labels, summary
 from report_runs import make_run
 from visits import Open, Visit
 
@@ -155,7 +155,8 @@ def wanted(name: str, runs: list[store.StoredRun]) -> list[dict[str, Any]]:
     groups, found = labels.group(labels.label(runs)), comparison.build(runs, targets=TARGETS)
     if name == "numbers-1":
         return figures.rows(figures.specification(curves_figure.figure(groups[:1], targets=TARGETS)))
-    figure = comparison_figure.figure(found) if name == "spec-survival" else cost_figure.figure(groups, found)
+    data = summary.build(runs, targets=TARGETS)
+    figure = comparison_figure.figure(found) if name == "spec-survival" else cost_figure.figure(data, found)
     assert figure is not None
     return figures.rows(figures.specification(figure))
 
@@ -212,8 +213,8 @@ def test_paper_has_neither_switches_nor_buttons(visit: Open) -> None:
 def test_axe_finds_nothing(visit: Open, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     opened = settled(visit(*some_runs(), color_scheme=scheme, bypass_csp=True))
-    for summary in opened.tab.locator("summary").all():
-        summary.click()
+    for closed in opened.tab.locator("summary").all():
+        closed.click()
     found = axe.Axe().run(opened.tab).response["violations"]
 
     assert [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found] == []

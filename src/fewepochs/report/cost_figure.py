@@ -11,19 +11,20 @@ from typing import Any
 
 import altair as alt
 
-from fewepochs import store
-from fewepochs.report import figures, labels
-from fewepochs.stats import target as crossing_rules
+from fewepochs.report import figures
 
 ROW = 34
 TITLES = {"seconds": "seconds of training until {:g}", "joules": "joules until {:g}"}
 RUNS, MEDIANS = "spent", "medians"
 
 
-def figure(groups: Sequence[labels.Group], found: Mapping[str, Any]) -> figures.Figure | None:
-    """Return what the targets of the comparison `found` cost the runs of `groups`; None where no cost is known."""
-    names = [group.label for group in groups]
-    every = {(target, by): _points(groups, target, by=by) for target in found["targets"] for by in TITLES}
+def figure(data: Mapping[str, Any], found: Mapping[str, Any]) -> figures.Figure | None:
+    """Return what the targets of the comparison `found` cost the runs that `summary.build` tells of in `data`.
+
+    None where no cost is known of a run that has reached a target.
+    """
+    names = [recipe["label"] for recipe in data["recipes"]]
+    every = {(target, by): _points(data, target, by=by) for target in found["targets"] for by in TITLES}
     points = {key: rows for key, rows in every.items() if any(not row["censored"] for row in rows)}
     if not points:
         return None
@@ -40,24 +41,25 @@ def figure(groups: Sequence[labels.Group], found: Mapping[str, Any]) -> figures.
 Key = tuple[float, str]
 
 
-def _points(groups: Sequence[labels.Group], target: float, *, by: str) -> list[dict[str, Any]]:
+def _points(data: Mapping[str, Any], target: float, *, by: str) -> list[dict[str, Any]]:
+    order = [name for recipe in data["recipes"] for name in recipe["runs"]]
+    runs = {run["run"]: run for run in data["runs"]}
     return [
-        {"arm": group.label, "run": run.label, "target": target, "by": by, "spent": spent, "censored": censored}
-        for group in groups
-        for run in group.runs
-        for spent, censored in _spent(run.stored, target, by=by)
+        {"arm": runs[name]["recipe"], "run": name, "target": target, "by": by, "spent": spent, "censored": censored}
+        for name in order
+        for spent, censored in _spent(runs[name], target, by=by)
     ]
 
 
-def _spent(run: store.StoredRun, target: float, *, by: str) -> list[tuple[float, bool]]:
+def _spent(run: Mapping[str, Any], target: float, *, by: str) -> list[tuple[float, bool]]:
     """Return what `run` needed to `target` and whether it ended without; nothing where that is not known."""
-    found = crossing_rules.crossing(run.epochs, target, costs=run.costs)
-    if found.reached:
-        spent = found.train_seconds if by == "seconds" else found.joules
-        return [] if spent is None else [(spent, False)]
-    each = [cost.train_seconds if by == "seconds" else cost.joules for cost in run.costs]
-    known = [one for one in each if one is not None]
-    return [(sum(known), True)] if known and len(known) == len(run.epochs) else []
+    field = "train_seconds" if by == "seconds" else "joules"
+    first = next(crossing["first"] for crossing in run["crossings"] if crossing["target"] == target)
+    if first["reached"]:
+        return [] if first[field] is None else [(first[field], False)]
+    costs = run["costs"]
+    whole = costs["epochs"] == run["epochs"] and costs[field] is not None
+    return [(costs[field], True)] if whole else []
 
 
 def _named(name: str, key: Key) -> str:

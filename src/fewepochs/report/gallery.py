@@ -7,7 +7,16 @@ from typing import Literal, assert_never, get_args
 
 from fewepochs import store
 from fewepochs.errors import Problem, RecipeError
-from fewepochs.report import comparison, comparison_figure, cost_figure, curves_figure, figures, labels, noise_figure
+from fewepochs.report import (
+    comparison,
+    comparison_figure,
+    cost_figure,
+    curves_figure,
+    figures,
+    labels,
+    noise_figure,
+    summary,
+)
 
 Kind = Literal["survival", "curves", "cost", "noise"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -31,7 +40,7 @@ def build(
             drawn = curves_figure.figure(groups, targets=found["targets"], live=live) if begun else None
             why = "no run has done an epoch"
         case "cost":
-            drawn = cost_figure.figure(groups, found)
+            drawn = cost_figure.figure(summary.build(runs, targets=found["targets"]), found)
             why = "no run whose cost is known has reached a target"
         case "noise":
             drawn = noise_figure.figure(noise_figure.build(groups))

@@ -64,7 +64,7 @@ def render(
         desk = drawing.Desk(None if len(runs) > MANY else renderer)
         shown = {
             "survival": desk.figure(comparison_figure.figure(found) if comparison_figure.drawable(found) else None),
-            "cost": desk.figure(cost_figure.figure(groups, found)),
+            "cost": desk.figure(cost_figure.figure(data, found)),
             "noise": desk.figure(noise_figure.figure(noise)),
         }
         panels = desk.panels(groups, data, most=MOST_DRAWN)
