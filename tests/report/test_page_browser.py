@@ -16,7 +16,7 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 def test_figures_draw_under_the_policy_without_a_message_or_a_request(visit: Open) -> None:
     opened = visit(*(make_run(f"batch_size={size}", drop_after=9) for size in (32, 64)))
     opened.settle()
-    opened.tab.wait_for_function("() => document.querySelectorAll('.picture > div svg').length === 2")
+    opened.tab.wait_for_function("() => document.querySelectorAll('.picture > div svg').length >= 2")
 
     assert opened.messages == []
     assert [url for url in opened.requests if not url.endswith("/report.html")] == []
@@ -26,8 +26,10 @@ def test_figures_draw_under_the_policy_without_a_message_or_a_request(visit: Ope
 def test_figures_of_many_runs_are_drawn_without_being_scrolled_to(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MANY", 3)
     opened = visit(*(make_run(f"batch_size={size}", seed=seed) for size in (32, 64, 128) for seed in range(2)))
-    opened.tab.wait_for_function("() => document.querySelectorAll('.picture > div svg').length === 4")
+    every = "[...document.querySelectorAll('[data-numbers], [data-figure]')].every(box => box.querySelector('div svg'))"
+    opened.tab.wait_for_function(f"() => {every}")
 
+    assert opened.tab.locator(LIVE).count() == 6
     assert opened.tab.locator("text=which has not run").count() == 0
     assert opened.messages == []
     assert opened.tab.evaluate("() => scrollY") == 0
