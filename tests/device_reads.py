@@ -12,19 +12,35 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations that hand a device's value to the host, or need one to know a shape."""
+    """Counts operations that hand a device's value to the host, need one to know a shape, or bring one there."""
 
-    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "item")
+    FORBIDDEN = (
+        "_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "item", "lift_fresh",
+        "_pin_memory", "repeat_interleave_without_output_size", "index_by_mask", "_to_copy_between_devices",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
+        name = self.name(func, args, kwargs or {})
         if name in self.FORBIDDEN:
             self.seen.append(name)
         return func(*args, **(kwargs or {}))
+
+    @staticmethod
+    def name(func: Any, args: Any, kwargs: Any) -> str:
+        """Return an operation's name, with what about its arguments makes it wait for the device."""
+        name: str = func.overloadpacket.__name__
+        if name == "repeat_interleave" and kwargs.get("output_size") is None:
+            return "repeat_interleave_without_output_size"
+        if name in ("index", "index_put", "index_put_"):
+            by_mask = any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1])
+            return "index_by_mask" if by_mask else name
+        if name == "_to_copy" and torch.device(kwargs.get("device") or args[0].device) != args[0].device:
+            return "_to_copy_between_devices"
+        return name
 
     @classmethod
     @contextmanager
@@ -33,6 +49,8 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with monkeypatch.context() as patch:
             for name in ("numpy", "tolist", "item", "cpu", "__array__"):
                 patch.setattr(torch.Tensor, name, _forbidden)
+            for name in ("from_numpy", "as_tensor", "frombuffer"):
+                patch.setattr(torch, name, _forbidden)
             with cls() as reads:
                 yield reads
 

@@ -22,6 +22,8 @@ class Runtime:
     "torch" torch's own; "auto" the compiled one on a CPU that has a compiler. `allow_code`: dotted names of the
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
+    `graphs` "on" replays the steps as CUDA graphs, with the same bits as "off"; "auto" does on CUDA where it can.
+
     `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
     bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `snapshots` says after
     which epochs the state is kept for good, for probes to look at: see `kept_epochs`. `evaluate_every` so many steps of
@@ -30,6 +32,7 @@ class Runtime:
 
     device: str = "auto"
     kernels: str = "auto"
+    graphs: str = "auto"
     threads: int | None = None
     data: Path | None = None
     download: bool = False
@@ -49,6 +52,9 @@ def check(runtime: Runtime) -> None:
         raise RecipeError("command line", (problem,))
     if runtime.kernels not in ("auto", "fused", "torch"):
         problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+        raise RecipeError("command line", (problem,))
+    if runtime.graphs not in ("auto", "on", "off"):
+        problem = Problem("--graphs", "not a known choice", repr(runtime.graphs), "auto, on, off")
         raise RecipeError("command line", (problem,))
     if runtime.evaluate_every is not None and runtime.evaluate_every < 1:
         problem = Problem("--evaluate-every", "not a number of steps", repr(runtime.evaluate_every), "1 or more steps")

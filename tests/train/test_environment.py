@@ -10,7 +10,8 @@ import pytest
 import tiny_runs
 import torch
 
-from fewepochs.train import checkpoint, environment, loop
+from fewepochs import runtime as runtimes
+from fewepochs.train import checkpoint, environment, loop, replay, running
 
 
 def collected() -> dict[str, Any]:
@@ -38,6 +39,20 @@ def test_a_doubt_names_what_changed(changes: dict[str, Any], expected: list[str]
     assert all(doubt.startswith(start) for doubt, start in zip(found, expected, strict=True))
 
 
+def test_float32_is_not_rounded_to_tf32() -> None:
+    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = True
+        runtime = runtimes.Runtime(device="cpu", kernels="torch")
+        running.load(tiny_runs.recipe(), runtime=runtime, say=lambda text: None)
+        assert [place.allow_tf32 for place in places] == [False, False]
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
+
+
 DETERMINISTIC = """
 import os
 import torch
@@ -58,10 +73,11 @@ def test_determinism_is_asked_for_before_cuda_is_used() -> None:
 def test_a_gpu_that_is_deterministic_repeats_its_bits_from_any_step() -> None:
     """Not to be run beside other tests of the same process: the setting is the process's."""
     environment.make_deterministic()
-    spec = tiny_runs.recipe("precision=bfloat16")
+    spec, device = tiny_runs.recipe("precision=bfloat16"), torch.device("cuda")
 
     def training() -> loop.Training:
-        return loop.Training(spec, data=tiny_runs.data(spec, device="cuda"), device=torch.device("cuda"))
+        data = tiny_runs.data(spec, device="cuda")
+        return loop.Training(spec, data=data, device=device, recorder=replay.CudaRecorder(device))
 
     whole = training()
     expected = list(tiny_runs.finish(whole))

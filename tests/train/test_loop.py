@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -10,6 +11,7 @@ import tiny_runs
 import torch
 import torch.nn.functional as F
 from tiny_runs import assert_same_bits, run_to, state
+from torch import Tensor
 
 from device_reads import Reads
 from fewepochs import errors, schedules
@@ -60,16 +62,40 @@ def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatc
             program.step(min(batch_size, left))
             left -= batch_size
     assert reads.seen == []
+    for key, work in program._evaluation(training.data.validation):
+        with Reads.forbidden(monkeypatch) as reads:
+            work()
+        assert reads.seen == [], key
 
 
 def controls(training: loop.Training) -> schedules.Rates:
     return loop._controls(training, epoch=1)
 
 
-def test_the_counter_of_reads_sees_one() -> None:
+WAITING: list[tuple[Callable[[Tensor], object], str]] = [
+    (lambda x: float(x.sum()), "_local_scalar_dense"),
+    (lambda x: x[x > 0], "index_by_mask"),
+    (lambda x: x.index_put_((x > 0,), torch.zeros(())), "index_by_mask"),
+    (lambda x: torch.where(x > 0), "nonzero"),
+    (lambda x: x.repeat_interleave(x.long()), "repeat_interleave_without_output_size"),
+    (lambda x: x + torch.tensor([1.0, 2.0, 3.0]), "lift_fresh"),
+    (lambda x: x.to("meta"), "_to_copy_between_devices"),
+]
+
+
+@pytest.mark.parametrize(("wait", "name"), WAITING, ids=[name for _, name in WAITING])
+def test_the_counter_of_reads_sees_what_makes_the_host_wait(wait: Callable[[Tensor], object], name: str) -> None:
+    x = torch.ones(3)
     with Reads() as reads:
-        float(torch.ones(3).sum())
-    assert reads.seen == ["_local_scalar_dense"]
+        wait(x)
+    assert set(reads.seen) == {name}
+
+
+def test_the_counter_of_reads_lets_pass_what_does_not() -> None:
+    x, rows = torch.ones(3), torch.tensor([0, 2])
+    with Reads() as reads:
+        x[rows].repeat_interleave(rows, output_size=2).to(torch.bfloat16)
+    assert reads.seen == []
 
 
 def test_an_epoch_is_read_once_and_an_evaluation_once() -> None:

@@ -9,7 +9,7 @@ import pytest
 import tiny_runs
 
 from fewepochs import errors, records
-from fewepochs.train import checkpoint, loop, step
+from fewepochs.train import checkpoint, loop, step, sums
 
 SPECS = [
     pytest.param((), id="adam"),
@@ -115,7 +115,7 @@ def test_between_two_readings_nobody_waits_for_the_device(monkeypatch: pytest.Mo
     reads: list[int] = []
     real = step.TrainingStep.totals
 
-    def counted(self: step.TrainingStep) -> step.Totals:
+    def counted(self: step.TrainingStep) -> sums.Totals:
         reads.append(1)
         return real(self)
 

@@ -38,6 +38,7 @@ def budget(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    graphs: options.GraphsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
     picture_to: PictureOption = None,
@@ -64,6 +65,7 @@ def budget(
     runtime = runtimes.Runtime(
         device=device,
         kernels=kernels,
+        graphs=graphs,
         threads=threads,
         data=data,
         download=download,

@@ -29,6 +29,9 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cu
 KernelsOption = Annotated[
     str, typer.Option("--kernels", help="auto, fused (compiled batch normalisation, CPU), or torch.")
 ]
+GraphsOption = Annotated[
+    str, typer.Option("--graphs", help="auto, on or off: replay steps as CUDA graphs. Changes no result.")
+]
 AllowCodeOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -31,6 +31,7 @@ def run(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    graphs: options.GraphsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
     progress: options.ProgressOption = "auto",
@@ -48,6 +49,7 @@ def run(
     runtime = runtimes.Runtime(
         device=device,
         kernels=kernels,
+        graphs=graphs,
         threads=threads,
         data=data,
         download=download,

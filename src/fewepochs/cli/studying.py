@@ -72,6 +72,7 @@ def run(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    graphs: options.GraphsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
@@ -84,7 +85,7 @@ def run(
 ) -> None:
     """Train what is missing of a study, then print its answer; the same command goes on after anything."""
     runtime = training.Runtime(
-        device=device, kernels=kernels, threads=threads, data=data, download=download, strict=strict,
+        device=device, kernels=kernels, graphs=graphs, threads=threads, data=data, download=download, strict=strict,
         allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
         snapshots=snapshots, evaluate_every=evaluate_every,
     )  # fmt: skip

@@ -27,6 +27,7 @@ def train(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    graphs: options.GraphsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
@@ -45,7 +46,7 @@ def train(
     """Train a recipe; the same recipe and seed again resumes, or says that it is done."""
     chosen = [recipes.load(recipe, overrides=overrides or (), seed=s) for s in options.seeds(seed, seeds)]
     runtime = training.Runtime(
-        device=device, kernels=kernels, threads=threads, data=data, download=download, strict=strict,
+        device=device, kernels=kernels, graphs=graphs, threads=threads, data=data, download=download, strict=strict,
         allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
         snapshots=snapshots, evaluate_every=evaluate_every,
     )  # fmt: skip
@@ -91,6 +92,7 @@ def resume(
     device: options.DeviceOption = "auto",
     threads: options.ThreadsOption = None,
     kernels: options.KernelsOption = "auto",
+    graphs: options.GraphsOption = "auto",
     allow_code: options.AllowCodeOption = None,
     deterministic: options.DeterministicOption = False,
     checkpoint_minutes: options.CheckpointOption = 10.0,
@@ -110,6 +112,7 @@ def resume(
     runtime = training.Runtime(
         device=device,
         kernels=kernels,
+        graphs=graphs,
         threads=threads,
         data=data,
         allow_code=allowed,

@@ -46,6 +46,13 @@ class Draws:
         return Draws(*(t.to(device) for t in (self.start, self.weight, self.step, self.centre)))
 
 
+def none(images: int, *, device: torch.device) -> Draws:
+    """Return draws for `images` images, all zeros, on `device`: a place for draws to be copied into."""
+    pairs = torch.zeros(images, 2, dtype=torch.int64, device=device)
+    step = torch.zeros(images, dtype=torch.int64, device=device)
+    return Draws(start=pairs, weight=torch.zeros_like(pairs, dtype=torch.float32), step=step, centre=pairs.clone())
+
+
 def draw(
     spec: inputs.Augmentation, *, seed: int, epoch: int, order: npt.NDArray[np.int64], height: int, width: int
 ) -> Draws | None:

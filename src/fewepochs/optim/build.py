@@ -43,6 +43,11 @@ def build(
     return _decayed(rule, weight_decay, layout=layout)
 
 
+def on_device(spec: updates.Optimizer) -> bool:
+    """Say whether the steps of `spec`'s optimizer ask the device nothing; see `foreign` for those that do."""
+    return not isinstance(spec, updates.PythonOptimizer | updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW)
+
+
 def _muon(spec: updates.Muon, *, layout: Layout, weight_decay: updates.WeightDecay) -> Optimizer:
     kernels, rest = layout.split()
     return muon.Muon(

@@ -15,13 +15,15 @@ import torch
 
 PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
 COMPARED = ("command", "packages", "source", "system", "cpu", "cpu_capability", "cores", "threads", "device", "kernels",
-            "gpu", "deterministic")  # fmt: skip
+            "graphs", "gpu", "deterministic")  # fmt: skip
 """What is noted when a run goes on elsewhere or otherwise."""
 ROUNDING = ("threads", "device", "kernels", "cpu", "cpu_capability", "gpu")
 """What may change how sums are rounded, beside the versions of torch and of fewepochs."""
 
 
-def collect(*, device: torch.device, kernels: str, data_digest: str, data_origin: str) -> dict[str, Any]:
+def collect(
+    *, device: torch.device, kernels: str, data_digest: str, data_origin: str, graphs: bool = False
+) -> dict[str, Any]:
     """Return the environment of this process as JSON-able values; keys are fixed, unknown values are None."""
     return {
         "command": sys.argv,
@@ -35,6 +37,7 @@ def collect(*, device: torch.device, kernels: str, data_digest: str, data_origin
         "threads": torch.get_num_threads(),
         "device": device.type,
         "kernels": kernels,
+        "graphs": "on" if graphs else "off",
         "gpu": _gpu(device),
         "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
         "data": {"digest": data_digest, "origin": data_origin},
@@ -49,6 +52,16 @@ def make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+
+
+def make_exact() -> None:
+    """Let float32 be float32 on CUDA, too.
+
+    torch lets cuDNN round the inputs of convolutions to TF32's 10 bits unless it is told otherwise; precision is a
+    recipe's to say.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def doubts(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -28,8 +28,9 @@ from fewepochs.errors import CheckpointError, DataError, DivergedError, RecipeEr
 from fewepochs.nets import resnet
 from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord
 from fewepochs.specs import updates
-from fewepochs.train import checkpoint, meters
-from fewepochs.train.step import Evaluation, EvaluationStoppedError, Rules, Totals, TrainingStep
+from fewepochs.train import checkpoint, meters, replay
+from fewepochs.train.step import EvaluationStoppedError, Rules, TrainingStep
+from fewepochs.train.sums import Evaluation, Totals
 
 
 @dataclass
@@ -84,7 +85,8 @@ class Training:
 
     `kernels`: "fused" uses the compiled batch normalisation, "torch" torch's own operators. Each repeats its bits; the
     two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
-    recipe's optimizer may come from; a recipe runs no code unless they cover it.
+    recipe's optimizer may come from; a recipe runs no code unless they cover it. `recorder` records the steps, so that
+    they are replayed, with the same bits; where that cannot be, `not_recorded` says why.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Training:
         device: torch.device,
         kernels: Literal["fused", "torch"] = "torch",
         allow_code: Sequence[str] = (),
+        recorder: replay.Recorder | None = None,
     ) -> None:
         self.recipe = recipe
         self.kernels = kernels
@@ -132,10 +135,23 @@ class Training:
             bn_momentum=recipe.network.bn_momentum,
             allow_code=allow_code,
         )
+        self.recorded, self.not_recorded = self._record(recorder)
         self.epochs = 0
         self.epoch_steps = 0
         self.plateau = schedules.PlateauState()
         self.spent = Spent(setup_seconds=stop().seconds)
+
+    def _record(self, recorder: replay.Recorder | None) -> tuple[bool, str | None]:
+        """Return whether steps are replayed, and why not where that was wished for."""
+        if recorder is None:
+            return False, None
+        images = len(self.data.train)
+        sizes = {size for batch in self.batch_sizes for size in (min(batch, images), images % batch) if size > 0}
+        try:
+            self.program.record(recorder, sizes=sorted(sizes))
+        except replay.NotRecordedError as error:
+            return False, str(error)
+        return True, None
 
     @property
     def steps(self) -> int:

@@ -19,7 +19,7 @@ from fewepochs.data import loader, sources
 from fewepochs.errors import CheckpointError, Problem, RecipeError
 from fewepochs.nets import kernels as compiled
 from fewepochs.stats import stopping
-from fewepochs.train import checkpoint, environment, loop, session
+from fewepochs.train import checkpoint, environment, loop, replay, session
 from fewepochs.train.outcome import Outcome, is_as_named, is_done
 
 Kernels = Literal["fused", "torch"]
@@ -54,7 +54,11 @@ def train(
             return Outcome(known, already_done=True)
         runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
         data, dataset, device, kernels = load(recipe, runtime=runtime, say=view.note)
-        training = loop.Training(recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code)
+        recorder = _recorder(runtime.graphs, device)
+        training = loop.Training(
+            recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code, recorder=recorder
+        )
+        _require_graphs(training, wanted=runtime.graphs, say=view.note)
         where = None if runtime.data is None else str(runtime.data.resolve())
         folder = session.open_folder(
             path,
@@ -99,10 +103,11 @@ def _refuse_edited(run: store.StoredRun) -> None:
 def load(
     recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[str], None]
 ) -> tuple[loader.DeviceData, sources.DataSet, torch.device, Kernels]:
-    """Return the data on its device, the data set, the device and the kernels; CPU threads are set."""
+    """Return the data on its device, the data set, the device and the kernels; CPU threads and precision are set."""
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     device = _device(runtime.device)
+    environment.make_exact()
     if runtime.deterministic and device.type == "cuda":
         environment.make_deterministic()
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
@@ -126,6 +131,22 @@ def _kernels(wanted: str, device: str) -> Kernels:
         )
         raise RecipeError("command line", (problem,))
     return found
+
+
+def _recorder(wanted: str, device: torch.device) -> replay.Recorder | None:
+    """Return what records the steps: CUDA graphs are for CUDA, and "on" insists on them."""
+    if wanted == "on" and device.type != "cuda":
+        raise RecipeError("command line", (Problem("--graphs", "need a CUDA device", "'on'", "auto, off"),))
+    return None if wanted == "off" or device.type != "cuda" else replay.CudaRecorder(device)
+
+
+def _require_graphs(training: loop.Training, *, wanted: str, say: Callable[[str], None]) -> None:
+    """Say why steps are not replayed where they could have been; raises RecipeError where that was insisted on."""
+    reason = training.not_recorded
+    if reason is not None and wanted == "on":
+        raise RecipeError("command line", (Problem("--graphs", f"not here: {reason}", "'on'", "auto, off"),))
+    if reason is not None:
+        say(f"graphs: off: {reason}")
 
 
 def _device(name: str) -> torch.device:

@@ -61,7 +61,11 @@ def open_folder(
     deleted.
     """
     now = environment.collect(
-        device=training.device, kernels=training.kernels, data_digest=dataset.digest, data_origin=dataset.origin
+        device=training.device,
+        kernels=training.kernels,
+        graphs=training.recorded,
+        data_digest=dataset.digest,
+        data_origin=dataset.origin,
     )
     now["data"]["verified"] = dataset.verified
     now["data"]["where"] = where

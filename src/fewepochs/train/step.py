@@ -18,8 +18,8 @@ step alone is skipped and the scale halved (Keras's LossScaleOptimizer: initiall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,10 @@ from fewepochs.nets import layers
 from fewepochs.optim import build as optimizers
 from fewepochs.optim.layout import Controls
 from fewepochs.specs import base, inputs, updates
+from fewepochs.train import replay
 from fewepochs.train.averaging import WeightAverage
+from fewepochs.train.sums import Evaluation, PartSums, Totals
+from fewepochs.train.tables import EpochTables
 from fewepochs.train.weights import MovingStatistics, Weights
 
 DTYPES: dict[base.Precision, torch.dtype] = {
@@ -44,24 +47,6 @@ EVALUATION_BATCH = 500
 """Images evaluated at once. A constant, because rounding depends on it."""
 INITIAL_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_STEPS = 2000
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation found: the sums over each part, and the L2 penalty at the weights evaluated."""
-
-    parts: tuple[Totals, ...]
-    penalty: float
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the host reads at a reading point. Losses and counts are sums over images, without the penalty."""
-
-    loss: float
-    correct: int
-    images: int
-    diverged_at: int | None
 
 
 class EvaluationStoppedError(Exception):
@@ -113,20 +98,40 @@ class TrainingStep:
         l2 = rules.regularisation if isinstance(rules.regularisation, updates.L2) else updates.L2(strength=0.0)
         self._strength, self._penalised = l2.strength, layout.vector[: layout.touched(l2.on)]
         device = data.train.labels.device
-        self._offsets = torch.arange(min(batch_size, len(data.train)), device=device)
+        self._offsets = torch.arange(max(min(batch_size, len(data.train)), EVALUATION_BATCH), device=device)
         # The epoch in progress: filled by begin_epoch, walked through by step.
-        self._order = torch.zeros(len(data.train), dtype=torch.int64, device=device)
-        self._draws: augment.Draws | None = None
-        self._mixing: Tensor | None = None
-        self._controls = torch.zeros(3, 0, dtype=torch.float64, device=device)
-        self._on_host: list[tuple[float, float, float]] = []
+        self._tables = EpochTables(len(data.train), augmentation=rules.augmentation, mixing=rules.mixing, device=device)
+        self._on_host = [(0.0, 0.0, 0.0)]
         self._step_on_host = 0
         self._counts = {name: torch.zeros((), dtype=torch.int64, device=device) for name in _COUNTS}
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._loss_scale = torch.full((), INITIAL_LOSS_SCALE if self._scaled else 1.0, device=device)
+        self._evaluated = PartSums(device)
+        self._replays = replay.Replays()
         for module in network.modules():
             if isinstance(module, layers.Dropout):
                 module.step = self._counts["steps"]
+
+    def record(self, recorder: replay.Recorder, *, sizes: Iterable[int]) -> None:
+        """Record a step of each of `sizes` images, and the evaluation of the data's parts, to be replayed from now on.
+
+        Before an epoch is begun. The state stays as it is, bit for bit. Raises NotRecordedError, and steps are then
+        done one operation after the other, as they are without a recording.
+        """
+        if not optimizers.on_device(self._rules.optimizer):
+            raise replay.NotRecordedError(f"the optimizer {self._rules.optimizer.kind!r} reads the device in each step")
+        works: dict[Hashable, replay.Work] = {("step", size): partial(self._step, size) for size in sizes}
+        for part in filter(None, (self._data.validation, self._data.test)):
+            works.update(self._evaluation(part))
+        kept = {name: tensor.clone() for name, tensor in self.state().items()}
+
+        def restore() -> None:
+            for name, live in self.state().items():
+                live.copy_(kept[name])
+            self.weights.publish()
+            self._evaluated.clear()
+
+        self._replays.record(works, recorder=recorder, restore=restore)
 
     # --- an epoch ---------------------------------------------------------------------------------------------
 
@@ -135,10 +140,7 @@ class TrainingStep:
 
         `done` steps of the epoch were done before: the place in it and the sums stand as they were restored.
         """
-        self._order.copy_(plan.order)
-        self._draws = plan.draws
-        self._mixing = plan.mixing
-        self._controls = torch.from_numpy(controls).to(self._order.device)
+        self._tables.fill(plan, controls=controls)
         self._on_host = list(zip(*controls.tolist(), strict=True))
         self._step_on_host = done
         if done == 0:
@@ -148,6 +150,10 @@ class TrainingStep:
 
     def step(self, size: int) -> None:
         """Train on the next `size` images of the epoch: a batch, or what is left at its end."""
+        self._replays.do(("step", size), partial(self._step, size))
+        self._step_on_host += 1
+
+    def _step(self, size: int) -> None:
         self.network.train()
         with torch.no_grad():
             rows = self._counts["cursor"] + self._offsets[:size]
@@ -210,19 +216,30 @@ class TrainingStep:
         return Evaluation(tuple(self._sums(part, unwanted=unwanted) for part in parts), float(self.penalty()))
 
     def _sums(self, part: loader.Part, *, unwanted: Callable[[], bool]) -> Totals:
-        self.network.eval()
-        loss = torch.zeros((), dtype=torch.float64, device=part.labels.device)
-        correct = torch.zeros((), dtype=torch.int64, device=part.labels.device)
-        for start in range(0, len(part), EVALUATION_BATCH):
+        self._evaluated.clear()
+        for key, work in self._evaluation(part):
             if unwanted():
                 raise EvaluationStoppedError
-            pixels = part.pixels[start : start + EVALUATION_BATCH]
-            labels_N = part.labels[start : start + EVALUATION_BATCH]
-            logits_NK = self.network(self.inputs(pixels)).to(self._wide)
-            loss += self.loss(logits_NK, labels_N, reduction="sum")
-            correct += (logits_NK.argmax(1) == labels_N).sum()
-        read = torch.stack([loss, correct.double()]).tolist()
-        return Totals(read[0], int(read[1]), len(part), None)
+            self._replays.do(key, work)
+        loss, correct = self._evaluated.read()
+        return Totals(loss, correct, len(part), None)
+
+    def _evaluation(self, part: loader.Part) -> Iterator[tuple[Hashable, replay.Work]]:
+        """Yield the batches of an evaluation of `part`: a key, the same for batches of one size, and what is done."""
+        for start in range(0, len(part), EVALUATION_BATCH):
+            size = min(EVALUATION_BATCH, len(part) - start)
+            yield ("evaluation", id(part), size), partial(self._evaluate_batch, part, size)
+
+    @torch.no_grad()
+    def _evaluate_batch(self, part: loader.Part, size: int) -> None:
+        """Add the next `size` images of `part` to the sums."""
+        self.network.eval()
+        rows = self._evaluated.cursor + self._offsets[:size]
+        labels_N = part.labels[rows]
+        logits_NK = self.network(self.inputs(part.pixels[rows])).to(self._wide)
+        self._evaluated.loss += self.loss(logits_NK, labels_N, reduction="sum")
+        self._evaluated.correct += (logits_NK.argmax(1) == labels_N).sum()
+        self._evaluated.cursor += size
 
     def totals(self) -> Totals:
         """Read the epoch's sums so far; here the host waits for the device."""
@@ -291,13 +308,13 @@ class TrainingStep:
 
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return images [N, C, H, W], labels [N], and the share of the labels where pairs are mixed."""
-        index = self._order[rows]
+        index = self._tables.order[rows]
         x_NHWC = self._data.normalise(self._data.train.pixels[index], dtype=self._wide)
-        if self._draws is not None:
-            x_NHWC = augment.augment(x_NHWC, self._draws[rows], spec=self._rules.augmentation)
+        draws, row = self._tables.draws(rows), self._tables.mixing(self._counts["epoch_steps"])
+        if draws is not None:
+            x_NHWC = augment.augment(x_NHWC, draws, spec=self._rules.augmentation)
         share = None
-        if self._mixing is not None and not isinstance(self._rules.mixing, inputs.NoMixing):
-            row = self._mixing.gather(1, self._counts["epoch_steps"].expand(5, 1)).squeeze(1)
+        if row is not None and not isinstance(self._rules.mixing, inputs.NoMixing):
             x_NHWC, share = mixing.mix(x_NHWC, row, spec=self._rules.mixing), row[0]
         return self._input(x_NHWC), self._data.train.labels[index], share
 
@@ -336,11 +353,8 @@ class TrainingStep:
         return gradient.mul(self._rules.clip_norm / norm.clamp_min(self._rules.clip_norm))
 
     def _step_controls(self, live: Tensor) -> Controls:
-        # Not controls[:, k]: a tensor of no dimensions as an index is read by the host.
-        here = self._counts["epoch_steps"].expand(3, 1)
-        lr, momentum, decay = self._controls.gather(1, here).squeeze(1).unbind()
+        lr, momentum, decay = self._tables.controls(self._counts["epoch_steps"])
         on_host = self._on_host[self._step_on_host]
-        self._step_on_host += 1
         return Controls(lr=lr, momentum=momentum, decay=decay, live=live, on_host=on_host)
 
     def _rescale(self, finite: Tensor) -> None:
