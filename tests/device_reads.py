@@ -14,18 +14,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations that hand a device's value to the host, need one to know a shape, or bring one there."""
 
-    FORBIDDEN = (
-        "_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "item", "lift_fresh",
-        "_pin_memory", "repeat_interleave_without_output_size", "index_by_mask", "_to_copy_between_devices",
+    READS = (
+        "_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "item", "index_by_mask",
+        "repeat_interleave_without_output_size",
     )  # fmt: skip
+    SENDS = ("lift_fresh", "_pin_memory", "_to_copy_between_devices")
+    FORBIDDEN = (*READS, *SENDS)
 
-    def __init__(self) -> None:
+    def __init__(self, *, sending: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._counted = self.FORBIDDEN if sending else self.READS
         self.seen: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = self.name(func, args, kwargs or {})
-        if name in self.FORBIDDEN:
+        if name in self._counted:
             self.seen.append(name)
         return func(*args, **(kwargs or {}))
 
@@ -44,14 +47,14 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     @contextmanager
-    def forbidden(cls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reads]:
-        """Count reads; those that no operation shows are errors."""
+    def forbidden(cls, monkeypatch: pytest.MonkeyPatch, *, sending: bool = False) -> Iterator[Reads]:
+        """Count reads, and `sending` of what the host has; what no operation shows is an error."""
         with monkeypatch.context() as patch:
             for name in ("numpy", "tolist", "item", "cpu", "__array__"):
                 patch.setattr(torch.Tensor, name, _forbidden)
-            for name in ("from_numpy", "as_tensor", "frombuffer"):
+            for name in ("from_numpy", "as_tensor", "frombuffer") if sending else ():
                 patch.setattr(torch, name, _forbidden)
-            with cls() as reads:
+            with cls(sending=sending) as reads:
                 yield reads
 
 

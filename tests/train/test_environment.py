@@ -40,7 +40,7 @@ def test_a_doubt_names_what_changed(changes: dict[str, Any], expected: list[str]
 
 
 def test_float32_is_not_rounded_to_tf32() -> None:
-    places = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [place.allow_tf32 for place in places]
     try:
         for place in places:

@@ -57,13 +57,13 @@ def test_no_step_asks_the_device_anything(overrides: tuple[str, ...], monkeypatc
     program = training.program
     program.begin_epoch(loop.plan(training, epoch=1), controls=controls(training))
     left, batch_size = len(training.data.train), training.recipe.batch_size
-    with Reads.forbidden(monkeypatch) as reads:
+    with Reads.forbidden(monkeypatch, sending=True) as reads:
         while left > 0:
             program.step(min(batch_size, left))
             left -= batch_size
     assert reads.seen == []
     for key, work in program._evaluation(training.data.validation):
-        with Reads.forbidden(monkeypatch) as reads:
+        with Reads.forbidden(monkeypatch, sending=True) as reads:
             work()
         assert reads.seen == [], key
 

@@ -77,7 +77,7 @@ def test_no_step_of_our_own_rules_asks_the_device_anything(
 ) -> None:
     run = training(overrides)
     run.program.begin_epoch(loop.plan(run, epoch=1), controls=loop._controls(run, epoch=1))
-    with Reads.forbidden(monkeypatch) as reads:
+    with Reads.forbidden(monkeypatch, sending=True) as reads:
         run.program.step(16)
         run.program.step(16)
     assert reads.seen == []
