@@ -15,7 +15,7 @@ import plain_docstrings
 import recipe_tables
 
 CONTENTS = {
-    "Begin": ("tour", "recipes", "your-own", "guide"),
+    "Begin": ("tour", "recipes", "your-own", "guide", "gpu"),
     "Answers": (
         "statistics",
         "reports",

@@ -1,0 +1,177 @@
+"""What the parts of gpu.py share: the setting, runs to measure on, and how a part tells what it found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewepochs import recipe as recipes
+from fewepochs.data import loader, sources
+from fewepochs.train import environment, loop, replay
+
+RECIPE, TINY_RECIPE = "resnet56v2-adam-atienza", "digits-step"
+TINY = (
+    "data.validation={kind='held-out', images=1300}",
+    "batch_size=16",
+    "network={kind='resnet-v2', units=[1, 1], filters=[8, 16], bottleneck=[4, 8], stem={filters=4}}",
+)
+ENVIRONMENT = {"checks": {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}}
+"""cuBLAS reads it when it is first used; without it sums need not repeat."""
+_MARK = "told: "
+
+Told = Iterator[tuple[str, Any]]
+
+
+class Repeating:
+    """A recorder where there are no graphs: a replay is the work done again. It lets a CPU walk the same paths."""
+
+    def rehearse(self, work: replay.Work) -> None:
+        """Do the work."""
+        work()
+
+    def record(self, work: replay.Work) -> replay.Work:
+        """Return the work."""
+        return work
+
+
+@dataclass(frozen=True)
+class Setting:
+    """On what a part measures, and until when."""
+
+    device: torch.device
+    tiny: bool
+    data: Path | None
+    end: float
+    arguments: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> Setting:
+        """Return the setting that the command line gives; its seconds begin now."""
+        arguments = ["--device", given.device, *(["--tiny"] if given.tiny else [])]
+        arguments += ["--data", str(given.data)] if given.data else []
+        end = time.monotonic() + (given.deadline or 1e9)
+        return cls(torch.device(given.device), given.tiny, given.data, end, tuple(arguments))
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return self.end - time.monotonic()
+
+    @property
+    def cuda(self) -> bool:
+        """Whether there is a GPU."""
+        return self.device.type == "cuda"
+
+    @cached_property
+    def dataset(self) -> sources.DataSet:
+        """The images, on the host."""
+        return sources.load("digits") if self.tiny else sources.load("cifar10", where=self.data)
+
+    def recipe(self, *overrides: str, name: str = RECIPE) -> recipes.Recipe:
+        """Return a shipped recipe, or its tiny stand-in."""
+        if self.tiny:
+            return recipes.load(TINY_RECIPE, overrides=(*TINY, *overrides))
+        return recipes.load(name, overrides=overrides)
+
+    def training(
+        self, recipe: recipes.Recipe, *, graphs: bool, device: torch.device | None = None, allow: tuple[str, ...] = ()
+    ) -> loop.Training:
+        """Return a fresh run of `recipe`, its steps recorded where `graphs` are wished for."""
+        where = device or self.device
+        recorder: replay.Recorder = replay.CudaRecorder(where) if where.type == "cuda" else Repeating()
+        data = loader.prepare(self.dataset, spec=recipe.data, device=where)
+        return loop.Training(
+            recipe, data=data, device=where, kernels="torch", allow_code=allow, recorder=recorder if graphs else None
+        )
+
+    def synchronise(self) -> None:
+        """Wait for the device."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+
+class Epochs:
+    """Full batches of a run, one after the other, epoch after epoch, without evaluations between them."""
+
+    def __init__(self, training: loop.Training) -> None:
+        self.training = training
+        self.batch = min(training.recipe.batch_size, len(training.data.train))
+        self.per_epoch = len(training.data.train) // self.batch
+        self._epoch, self._done = 0, self.per_epoch
+
+    def ready(self, steps: int) -> int:
+        """Begin another epoch if this one has not so many steps left; return how many can be done without another."""
+        if self.per_epoch - self._done < min(steps, self.per_epoch):
+            self._epoch, self._done = self._epoch + 1, 0
+            moved = loop._controls(self.training, epoch=self._epoch)
+            self.training.program.begin_epoch(loop.plan(self.training, epoch=self._epoch), controls=moved)
+        return min(steps, self.per_epoch)
+
+    def step(self) -> None:
+        """Do the next step."""
+        self.training.program.step(self.batch)
+        self._done += 1
+
+
+def tell(name: str, value: Any) -> None:
+    """Tell a number to whoever runs this part."""
+    print(_MARK + json.dumps([name, value]), flush=True)
+
+
+def heard(line: str) -> tuple[str, Any] | None:
+    """Return what a line of a part's output tells; libraries print there, too."""
+    if not line.startswith(_MARK):
+        return None
+    name, value = json.loads(line.removeprefix(_MARK))
+    return name, value
+
+
+def attempt(name: str, work: Callable[[], Any]) -> tuple[str, Any]:
+    """Return a name and what `work` found, or how it failed: one failure does not stop the rest."""
+    try:
+        return name, work()
+    except Exception as error:  # whatever breaks is a finding here
+        lines = (str(error).strip() or "no message").splitlines()
+        return name, {"failed": f"{type(error).__name__}: {lines[0][:300]}"}
+
+
+def run_part(name: str, setting: Setting) -> None:
+    """Run a part in this process, telling what it finds as it finds it."""
+    import gpu_checks
+    import gpu_runs
+    import gpu_steps
+
+    environment.make_exact()
+    if name == "member":
+        gpu_runs.member(setting)
+        return
+    parts: dict[str, Callable[[Setting], Told]] = {
+        "checks": gpu_checks.checks,
+        "steps": gpu_steps.steps,
+        "traffic": gpu_steps.traffic,
+        "variants": gpu_steps.variants,
+        "plain": gpu_runs.plain,
+        "packed": gpu_runs.packed,
+        "fewest": gpu_runs.fewest,
+        "keras": gpu_runs.keras,
+        "baseline": gpu_runs.baseline,
+    }
+    if name == "checks":
+        where = environment.collect(
+            device=setting.device,
+            kernels="torch",
+            data_digest=setting.dataset.digest,
+            data_origin=setting.dataset.kind,
+        )
+        del where["command"]  # it holds the paths of the machine that measured
+        tell("environment", where)
+    for told in parts[name](setting):
+        tell(*told)

@@ -1,0 +1,138 @@
+"""The script for a GPU walks all its paths on a CPU; what breaks, or is cut, leaves the rest as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import gpu
+import gpu_bench
+import gpu_checks
+import gpu_runs
+import gpu_steps
+import pytest
+import torch
+
+SCRIPT = Path(gpu.__file__)
+
+
+def setting(device: str = "cpu", *, seconds: float = 1e6) -> gpu_bench.Setting:
+    torch.set_num_threads(1)
+    arguments = ("--device", device, "--tiny")
+    return gpu_bench.Setting(torch.device(device), True, None, time.monotonic() + seconds, arguments)
+
+
+def failures(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what failed, was not passed, or could not be recorded."""
+    return {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, dict) and ("failed" in value or not value.get("passed", True))
+    }
+
+
+def test_every_check_passes_where_a_replay_is_the_work_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_checks, "PRECISIONS", ("float32",))
+    monkeypatch.setattr(gpu_checks, "OPTIMIZERS", {"muon": gpu_checks.OPTIMIZERS["muon"]})
+    told = dict(gpu_checks.checks(setting()))
+    assert failures(told) == {}
+    assert len(told) == 7
+
+
+def test_a_law_that_does_not_hold_is_told_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_checks, "PRECISIONS", ("float32",))
+    monkeypatch.setattr(gpu_checks, "OPTIMIZERS", {})
+    monkeypatch.setattr(gpu_bench.Repeating, "record", lambda self, work: lambda: None)
+    told = dict(gpu_checks.checks(setting()))
+    assert {name for name in told if "recorded = not" in name} <= failures(told).keys()
+    assert not failures({"what cannot be recorded says why": told["what cannot be recorded says why"]})
+
+
+def test_steps_are_measured_replayed_and_not() -> None:
+    told = dict(gpu_steps.steps(setting()))
+    assert failures(told) == {}
+    assert len(told) == 4
+    for found in told.values():
+        assert found["seconds_per_epoch"] == found["milliseconds"] * 9 / 1e3  # 137 images, 16 a batch
+        assert (found["joules"] is None) == (found["joules_reason"] is not None)
+
+
+def test_traffic_counts_what_operations_read_and_write() -> None:
+    told = dict(gpu_steps.traffic(setting()))
+    assert failures(told) == {}
+    x = torch.zeros(100)
+    with gpu_steps._Bytes() as counted:
+        x.view(10, 10).add_(1.0)
+        torch.relu(x)
+    assert (counted.total, counted.operations) == (400 + 400 + 400 + 400, 2)
+
+
+def test_a_plain_loop_and_whole_runs_are_measured() -> None:
+    assert failures(dict(gpu_runs.plain(setting()))) == {}
+    told = dict(gpu_runs.baseline(setting()))
+    assert [name for name in told if name.endswith("2")] == ["seed 0, epoch 2", "seed 1, epoch 2"]
+    cut = dict(gpu_runs.fewest(setting(seconds=0.0)))
+    assert list(cut) == ["epoch 0", "epoch 1"]
+
+
+def part(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch, *, seconds: float = 60.0) -> Any:
+    """Return what is in the file after a part whose process is `script`."""
+    program = tmp_path / "part.sh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    results = gpu.Results(tmp_path / "gpu.json", minutes=1.0, command="-")
+    gpu._run("steps", results, seconds=seconds)
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    found["steps"].pop("seconds")
+    return found
+
+
+def test_what_a_part_tells_is_kept_whatever_becomes_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tells = """echo noise; echo 'told: ["a", {"x": 1}]'"""
+    assert part(tmp_path, tells, monkeypatch)["steps"] == {"a": {"x": 1}}
+    broken = {"a": {"x": 1}, "broken_off": "its process ended with 3"}
+    assert part(tmp_path, f"{tells}; exit 3", monkeypatch)["steps"] == broken
+    cut = {"a": {"x": 1}, "broken_off": "cut at its time"}
+    found = part(tmp_path, f"{tells}; kill -9 $$", monkeypatch)
+    assert found["steps"] == cut
+    assert found["whole"] is False
+
+
+def test_a_part_whose_time_is_up_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Up(threading.Timer):
+        def start(self) -> None:
+            assert self.interval == 7.0
+            self.function()
+
+    monkeypatch.setattr(threading, "Timer", Up)
+    found = part(tmp_path, "exec tail -f /dev/null", monkeypatch, seconds=7.0)
+    assert found["steps"] == {"broken_off": "cut at its time"}
+
+
+@pytest.mark.slow
+def test_the_whole_script_walks_all_its_paths_without_a_gpu(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--tiny", "--minutes", "30", "--to", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads(path.read_text())
+    assert found["whole"]
+    assert set(gpu.PARTS) <= found.keys()
+    for name in gpu.PARTS:
+        assert failures(found[name]) == {}, name
+        assert "broken_off" not in found[name], name
+
+
+@pytest.mark.gpu
+def test_every_check_passes_on_a_gpu(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.json"
+    command = [sys.executable, str(SCRIPT), "--device", "cuda", "--tiny", "--only", "checks", "--to", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads(path.read_text())["checks"]
+    assert failures(found) == {}
+    assert "broken_off" not in found
