@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed import turns
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "speed.md"
 RESULTS = ROOT / "results"
@@ -47,7 +49,7 @@ def side_by_side(result: Result) -> str:
         f"{epoch['scaled_from']}."
         for name, epoch in result["epoch"].items()
     ]
-    return "\n\n".join([_table(head, rows), *epochs, *_below(result)])
+    return "\n\n".join([_table(head, rows), *epochs, *_work(result), *_below(result)])
 
 
 def growth(result: Result) -> str:
@@ -85,6 +87,11 @@ def _part(name: str, results: Path) -> str:
     file, table = PARTS[name]
     path = results / file
     return table(json.loads(path.read_text())) if path.exists() else UNMEASURED
+
+
+def _work(result: Result) -> list[str]:
+    flops = result["processes"].get(turns.OURS, {}).get("flops_per_step")
+    return [] if flops is None else [f"A step is {_number(flops / 1e9)} GFLOP."]
 
 
 def _below(result: Result) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,24 @@ def test_an_answer_beside_one_that_failed_is_taken_and_not_left_for_the_next_que
     measured = play(programme(("b", "c"), ("c",)), b, c, wishes=Wishes(rounds=1, warm_up=0))
     assert log == [("ask", "b"), ("ask", "c"), ("answer", "b"), ("answer", "c"), ("ask", "c"), ("answer", "c")]
     assert list(measured.answers) == ["c"]
+
+
+def test_an_interruption_leaves_whole_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, of = Told("a", []), Told("b", []), programme(("a",), ("b",))
+    measured = begun(of)
+
+    def interrupted(question: Mapping[str, Any]) -> None:
+        b.asked.append(question)
+        if len(b.asked) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(b, "ask", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measuring.take_turns(
+            of, {"a": a, "b": b}, measured=measured, wishes=Wishes(warm_up=0), passed=clock(0.0), say=silent
+        )
+    assert (measured.rounds, len(a.asked)) == (2, 3)
+    assert {name: len(answers) for name, answers in measured.answers.items()} == {"a": 2, "b": 2}
 
 
 def test_nobody_left_ends_it() -> None:

@@ -23,8 +23,8 @@ def comparison() -> dict[str, Any]:
     measured = begun(of)
     measured.rounds, measured.failed = 3, dict(of.absent)
     for name, extra in (
-        (own.name, {"flops_per_step": 50, "environment": {"threads": 1}}),
-        (product.name, {"flops": 100}),
+        (own.name, {"flops_per_step": 5 * 10**10, "environment": {"threads": 1}}),
+        (product.name, {"flops": 10**11}),
     ):
         measured.facts[name] |= FACTS | extra
     measured.facts[other.name] |= FACTS
@@ -56,7 +56,7 @@ def test_figures_are_per_step_and_ratios_are_taken_within_a_round() -> None:
     assert own["milliseconds"]["median"] == 2000.0
     assert own["images_per_second"]["median"] == 32.0
     assert other["over_ours"] == {"median": 3.0, "p10": 3.0, "p90": 3.0, "n": 3}
-    # 50 FLOPs a step against 100 of a product that takes as long: half, in each round.
+    # 50 GFLOP a step against 100 of a product that takes as long: half, in each round.
     assert own["share_of_peak"] == {"median": 0.5, "p10": 0.5, "p90": 0.5, "n": 3}
 
 
@@ -74,6 +74,7 @@ def test_growth_counts_the_images_of_all_runs() -> None:
 def test_tables_name_everybody_and_who_is_absent() -> None:
     text = tables.side_by_side(comparison())
     assert "| other | 6,000 (3,600 to 10,800) | 3.00 (3.00 to 3.00) | 10.7" in text
+    assert "A step is 50.0 GFLOP." in text
     assert "Absent: JAX: not there." in text
     assert "6 MiB" in tables.growth(growing()), "two processes of 3 MiB"
 
