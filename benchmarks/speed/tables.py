@@ -98,11 +98,11 @@ def _below(result: Result) -> list[str]:
     where, products = result["environment"] or {}, []
     for name, turn in result["turns"].items():
         if "gflops" in turn:
-            products.append(f"{name} {_figure(turn['gflops'])} GFLOP/s")
+            products.append(f"{name}: {_figure(turn['gflops'])} GFLOP/s")
     notes = [
         f"Median and {result['interval']}. Rounds: {result['rounds']}, steps in a turn: {result['steps_per_turn']}, "
         f"threads: {where.get('threads')}; {where.get('cpu')}, {where.get('cpu_capability')}; load before: "
-        f"{result['load_before']:.1f}. {'; '.join(products)}."
+        f"{result['load_before']:.1f}. Peak by {'; by '.join(products) or 'nothing: no product was measured'}."
     ]
     notes += [f"Absent: {name}: {reason}." for name, reason in result["absent"].items()]
     return notes
