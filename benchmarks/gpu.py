@@ -1,7 +1,7 @@
 """Check and measure everything that hangs on a GPU, in one call of ten minutes: laws, then speed, then whole runs.
 
-usage: python benchmarks/gpu.py --data DIR --to results/gpu.json [--minutes 10] [--only checks,steps]
-       python benchmarks/gpu.py --device cpu --tiny --to FILE        # every path, on the digits, without a GPU
+usage: python -m benchmarks.gpu --data DIR --to results/gpu.json [--minutes 10] [--only checks,steps]
+       python -m benchmarks.gpu --device cpu --tiny --to FILE        # every path, on the digits, without a GPU
 
 Each part runs in a process of its own, so that what breaks one leaves the others alone, and tells each number as soon
 as it has it: the file is written anew after each, and a call that is cut loses nothing. Parts are skipped once the time
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gpu_bench
+from benchmarks import gpu_bench
 
 PARTS = {
     "checks": "recorded steps, resume, the CPU's losses, silence: pass or fail",
@@ -38,6 +38,7 @@ LEAST_SECONDS = {"checks": 60, "fewest": 60, "packed": 60, "variants": 60, "kera
 OTHERWISE_SECONDS = 30
 CAP_SECONDS = {"checks": 150, "steps": 150, "traffic": 60, "plain": 60, "packed": 100, "variants": 120, "keras": 90}
 SPARE_SECONDS = 5
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
@@ -80,7 +81,7 @@ def _arguments() -> argparse.Namespace:
 
 def _command(arguments: argparse.Namespace) -> str:
     tiny = f" --device {arguments.device} --tiny" if arguments.tiny else " --data DIR"
-    return f"python benchmarks/gpu.py{tiny} --minutes {arguments.minutes:g}"
+    return f"python -m benchmarks.gpu{tiny} --minutes {arguments.minutes:g}"
 
 
 class Results:
@@ -119,8 +120,9 @@ def _run(name: str, results: Results, *, seconds: float) -> None:
     """Run a part in a process of its own, for `seconds` at most, and take in what it tells."""
     print(f"{name}: {PARTS[name]} (at most {seconds:.0f} s)", file=sys.stderr, flush=True)
     begin = time.monotonic()
-    command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--part", name, "--deadline", str(seconds)]
-    environment = {**os.environ, **gpu_bench.ENVIRONMENT.get(name, {})}
+    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--part", name, "--deadline", str(seconds)]
+    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, **gpu_bench.ENVIRONMENT.get(name, {}), "PYTHONPATH": places}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         timer = threading.Timer(seconds, child.kill)
         timer.start()

@@ -145,9 +145,7 @@ def attempt(name: str, work: Callable[[], Any]) -> tuple[str, Any]:
 
 def run_part(name: str, setting: Setting) -> None:
     """Run a part in this process, telling what it finds as it finds it."""
-    import gpu_checks
-    import gpu_runs
-    import gpu_steps
+    from benchmarks import gpu_checks, gpu_runs, gpu_steps
 
     environment.make_exact()
     if name == "member":

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import gpu_bench
 import torch
-from gpu_bench import Epochs, Setting, Told
 
+from benchmarks import gpu_bench
+from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.train import checkpoint, environment, loop
 
 PRECISIONS = ("float32", "bfloat16")

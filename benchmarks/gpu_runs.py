@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gpu_bench
 import numpy as np
 import torch
 import torch.nn.functional as F
-from gpu_bench import Epochs, Setting, Told
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks import gpu_bench
+from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.nets import resnet
 from fewepochs.train import loop
 
@@ -60,7 +60,7 @@ def _output(member: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def _members(setting: Setting, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    command = [sys.executable, str(HERE / "gpu.py"), *setting.arguments, "--part", "member"]
+    command = [sys.executable, "-m", "benchmarks.gpu", *setting.arguments, "--part", "member"]
     members = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
     ]

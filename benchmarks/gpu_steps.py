@@ -11,13 +11,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import gpu_bench
 import numpy as np
 import torch
-from gpu_bench import Epochs, Setting, Told
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks import gpu_bench
+from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.nets import layers
 from fewepochs.train import loop
 

@@ -10,15 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import gpu
-import gpu_bench
-import gpu_checks
-import gpu_runs
-import gpu_steps
 import pytest
 import torch
 
-SCRIPT = Path(gpu.__file__)
+from benchmarks import gpu, gpu_bench, gpu_checks, gpu_runs, gpu_steps
+
+COMMAND = [sys.executable, "-m", "benchmarks.gpu"]
 
 
 def setting(device: str = "cpu", *, seconds: float = 1e6) -> gpu_bench.Setting:
@@ -118,8 +115,8 @@ def test_a_part_whose_time_is_up_is_killed(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_the_whole_script_walks_all_its_paths_without_a_gpu(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--tiny", "--minutes", "30", "--to", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [*COMMAND, "--device", "cpu", "--tiny", "--minutes", "30", "--to", str(path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=gpu.ROOT)
     found = json.loads(path.read_text())
     assert found["whole"]
     assert set(gpu.PARTS) <= found.keys()
@@ -131,8 +128,8 @@ def test_the_whole_script_walks_all_its_paths_without_a_gpu(tmp_path: Path) -> N
 @pytest.mark.gpu
 def test_every_check_passes_on_a_gpu(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    command = [sys.executable, str(SCRIPT), "--device", "cuda", "--tiny", "--only", "checks", "--to", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [*COMMAND, "--device", "cuda", "--tiny", "--only", "checks", "--to", str(path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=gpu.ROOT)
     found = json.loads(path.read_text())["checks"]
     assert failures(found) == {}
     assert "broken_off" not in found
