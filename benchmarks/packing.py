@@ -153,7 +153,7 @@ def _work(case: str, threads: int, cores: Sequence[int]) -> None:
     draws = np.random.default_rng(0)
     images = sources.Images(draws.integers(0, 256, (IMAGES, *shape), np.uint8), draws.integers(0, 10, IMAGES))
     classes = tuple(map(str, range(10)))
-    dataset = sources.DataSet(recipe.data.kind, images, images, classes, 255, "0" * 64, "random", False)
+    dataset = sources.DataSet(recipe.data.kind, images, images, classes, 255, "0" * 64, "random", "not read")
     data = loader.prepare(dataset, spec=recipe.data)
     training = loop.Training(recipe, data=data, device=torch.device("cpu"), kernels=kernels.available())
     print("ready", flush=True)

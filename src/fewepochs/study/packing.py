@@ -7,7 +7,7 @@ It is a study of one recipe without a question: the same cells, begun, ended and
     threads   = cores // processes         of a run that begins; one that goes on keeps those that it began with
 
 A step of these networks has too little work to be divided well: of two threads each waits for the other many times a
-step, two runs of one thread each wait for nothing (benchmarks/packing.py has the numbers). Both depend on the machine
+step, two runs of one thread each wait for nothing (benchmarks/packing.py measures it). Both depend on the machine
 and the command alone, not on how many runs are left: threads decide how sums are rounded, and the same command has to
 go on to the same bits.
 """

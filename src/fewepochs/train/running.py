@@ -55,31 +55,7 @@ def train(
             _refuse_edited(known)
             return Outcome(known, already_done=True)
         runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
-        begin = time.perf_counter()
-        loaded = load(recipe, runtime=runtime, say=view.note)
-        training = loop.Training(
-            recipe,
-            data=loaded.data,
-            device=loaded.device,
-            kernels=loaded.kernels,
-            allow_code=runtime.allow_code,
-            together=runtime.together,
-        )
-        where = None if runtime.data is None else str(runtime.data.resolve())
-        folder = session.open_folder(
-            path,
-            training,
-            known=known,
-            dataset=loaded.dataset,
-            where=where,
-            say=view.note,
-            strict=runtime.strict,
-            snapshots=runtime.snapshots,
-            evaluate_every=runtime.evaluate_every,
-        )
-        meters.synchronise(loaded.device)
-        training.spent.setup_seconds += time.perf_counter() - begin - loaded.compile_seconds
-        training.spent.compile_seconds += loaded.compile_seconds
+        training, folder = _prepare(path, recipe, runtime=runtime, known=known, view=view)
         signal = session.train(
             training,
             folder=folder,
@@ -107,6 +83,43 @@ def _refuse_edited(run: store.StoredRun) -> None:
             + "\n".join(f"  {line}" for line in differences)
             + f"\nPut {store.RECIPE} back as it was, or train the changed recipe as a run of its own."
         )
+
+
+def _prepare(
+    path: Path,
+    recipe: recipes.Recipe,
+    *,
+    runtime: runtimes.Runtime,
+    known: store.StoredRun | None,
+    view: View,
+) -> tuple[loop.Training, store.RunFolder]:
+    """Return the run in memory, where it stopped if it is `known`, and its folder; what that took is its set-up."""
+    begin = time.perf_counter()
+    loaded = load(recipe, runtime=runtime, say=view.note)
+    training = loop.Training(
+        recipe,
+        data=loaded.data,
+        device=loaded.device,
+        kernels=loaded.kernels,
+        allow_code=runtime.allow_code,
+        together=runtime.together,
+    )
+    where = None if runtime.data is None else str(runtime.data.resolve())
+    folder = session.open_folder(
+        path,
+        training,
+        known=known,
+        dataset=loaded.dataset,
+        where=where,
+        say=view.note,
+        strict=runtime.strict,
+        snapshots=runtime.snapshots,
+        evaluate_every=runtime.evaluate_every,
+    )
+    meters.synchronise(loaded.device)
+    training.spent.setup_seconds += time.perf_counter() - begin - loaded.compile_seconds
+    training.spent.compile_seconds += loaded.compile_seconds
+    return training, folder
 
 
 @dataclass(frozen=True)
