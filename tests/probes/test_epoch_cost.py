@@ -93,7 +93,12 @@ def test_a_cell_without_a_window_says_why() -> None:
 def test_cells_take_turns_and_windows_hold_whole_batches(bench: benches.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     step = TrainingStep.step
-    monkeypatch.setattr(TrainingStep, "step", lambda self, size: (sizes.append(size), step(self, size))[1])
+
+    def counted(self: TrainingStep, size: int) -> None:
+        sizes.append(size)
+        step(self, size)
+
+    monkeypatch.setattr(TrainingStep, "step", counted)
     how = epoch_cost.How(rounds=2, steps=5)  # of 40 an epoch has three whole batches
     found = list(epoch_cost.measure(cells(16, 40), how=how, bench=bench, progress=epoch_cost.Progress()))
     assert [number for number, _ in found] == [0, 1, 0, 1]
@@ -163,8 +168,9 @@ def test_cells_are_every_batch_size_in_every_precision_or_the_recipes_own() -> N
     assert [(one.recipe.batch_size, one.recipe.precision) for one in found] == [
         (one.batch_size, one.precision) for one in found
     ]
-    (own,) = windows.cells("digits-step", overrides=("batch_size=48",), batch_sizes=(), precisions=())
-    assert (own.batch_size, own.precision) == (48, "float32")
+    grows = ("batch_size=48", 'batch_schedule={kind="piecewise-constant", boundaries=[0.5], factors=[1.0, 2.0]}')
+    (own,) = windows.cells("digits-step", overrides=grows, batch_sizes=(), precisions=())
+    assert (own.batch_size, own.precision, own.recipe.batch_schedule.kind) == (48, "float32", "constant")
 
 
 def test_what_is_no_cell_is_refused(bench: benches.Bench) -> None:

@@ -70,7 +70,8 @@ def _print(seen: showing.Shown, *, targets: Sequence[float], as_json: bool) -> N
 def _print_costs(runs: Sequence[Any], *, targets: Sequence[float]) -> None:
     from fewepochs.report import cost_console
 
-    for line in ("", *cost_console.lines(results.summarise(runs, targets=targets))):
+    told = cost_console.lines(results.summarise(runs, targets=targets))
+    for line in ["", *told] if told else []:
         output.out(line)
 
 

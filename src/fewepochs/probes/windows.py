@@ -14,6 +14,8 @@ from fewepochs import recipe as recipes
 from fewepochs.errors import Problem, RecipeError
 
 MOST_CELLS = 64
+FIXED = ('batch_schedule={kind="constant"}',)
+"""A cell has one batch size, whatever its recipe would make of it later on."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,6 @@ def cells(
         problem = Problem("--batch-size, --precision", "too many cells", str(len(pairs)), f"at most {MOST_CELLS}")
         raise RecipeError("command line", (problem,))
     return tuple(
-        Cell(size, of, recipes.load(recipe, overrides=(*overrides, f"batch_size={size}", f"precision={of}")))
+        Cell(size, of, recipes.load(recipe, overrides=(*overrides, f"batch_size={size}", f"precision={of}", *FIXED)))
         for size, of in pairs
     )

@@ -72,7 +72,9 @@ class Meter:
 
     def __init__(self, device: torch.device, *, together: int = 1) -> None:
         self._device = device
-        self._sensor, self._reason = (None, shared(together)) if together > 1 else open_sensor(device)
+        self._sensor, self._reason = open_sensor(device)
+        if self._sensor is not None and together > 1:
+            self._sensor, self._reason = None, f"{together} runs at a time share the energy counter"
         self._gauge, self._no_load = open_gauge(device)
         self._beat, self._away = time.perf_counter(), 0.0
         self._fetched = self._beat
@@ -259,11 +261,6 @@ def open_gauge(device: torch.device) -> tuple[Gauge | None, str | None]:
         return (Utilisation(device) if device.type == "cuda" else Processor()), None
     except Exception as error:  # no driver, no samples on this model, ...
         return None, f"the load cannot be read: {error}"
-
-
-def shared(together: int) -> str:
-    """Return why there are no joules of one of so many runs."""
-    return f"{together} runs at a time share the energy counter"
 
 
 def _nvml_handle(device: torch.device) -> tuple[Any, Any]:
