@@ -82,6 +82,7 @@ SUBCOMMANDS = (
     "data",
     "data fetch",
     "lr-range",
+    "cost",
     "bn-split",
     "gradient-noise",
     "landscape",

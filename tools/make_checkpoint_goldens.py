@@ -47,7 +47,7 @@ def format_1(snapshot: checkpoint.Snapshot) -> bytes:
     body = buffer.getvalue()
     facts = snapshot.facts.model_dump(mode="json")
     facts["plateau"]["best"] = math.inf  # as it stood there without a plateau
-    del facts["spent"]["joules_reason"]
+    facts["spent"] = {name: facts["spent"][name] for name in ("setup_seconds", "train_seconds", "joules")}
     header = {"format": 1, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), **facts}
     return json.dumps(header, sort_keys=True).encode() + b"\n" + body
 

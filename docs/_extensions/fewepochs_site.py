@@ -19,6 +19,7 @@ CONTENTS = {
     "Answers": (
         "statistics",
         "reports",
+        "cost",
         "studies",
         "searching",
         "clusters",

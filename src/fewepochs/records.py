@@ -85,20 +85,28 @@ Epoch = EpochRecord | ForeignEpoch
 class CostRecord(Record):
     """What one epoch cost on the machine it ran on.
 
-    Seconds are monotonic, by phase; `setup_seconds` (data to the device, weights, first use) is not zero only
-    in the first epoch after a start. `joules` is the energy of the training phase, None with `joules_reason`
-    when nothing could be measured. `peak_memory_bytes` is device memory on CUDA and the process's
-    resident peak on a CPU. `images_per_second` counts training images over training seconds.
+    Seconds are monotonic, by phase. `setup_seconds` (data read and sent to the device, network and optimizer built, a
+    checkpoint read; not Python's imports) and `compile_seconds` (compiled kernels made or loaded on first use; 0 where
+    there are none) belong to a start of the process, and are not zero only in the first epoch after one; a run
+    may have had several. `evaluation_seconds` hold evaluations on request, too. `joules` is the energy of the training
+    phase, None with `joules_reason` when nothing could be measured, and so is `load`, how busy the device was
+    meanwhile: on CUDA the part of the time in which it computed, on a CPU the process's time over that of all its
+    cores. `peak_memory_bytes` is device memory on CUDA and the process's resident peak on a CPU. `images_per_second`
+    counts training images over training seconds. Records of older runs have neither `compile_seconds` nor `load`.
     """
 
     epoch: Annotated[int, Field(ge=1)]
     setup_seconds: Annotated[float, Field(ge=0)]
+    compile_seconds: Annotated[float, Field(ge=0)] | None = None
     train_seconds: Annotated[float, Field(ge=0)]
     evaluation_seconds: Annotated[float, Field(ge=0)]
     images_per_second: Annotated[float, Field(ge=0)]
     joules: Annotated[float, Field(ge=0)] | None = None
     joules_source: str | None = None
     joules_reason: str | None = None
+    load: Fraction | None = None
+    load_source: str | None = None
+    load_reason: str | None = None
     peak_memory_bytes: Count | None = None
 
 

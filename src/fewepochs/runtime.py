@@ -28,6 +28,8 @@ class Runtime:
     bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `snapshots` says after
     which epochs the state is kept for good, for probes to look at: see `kept_epochs`. `evaluate_every` so many steps of
     a run there is an evaluation more, beside those after its epochs. Neither changes anything of the training.
+
+    `together` runs are trained at a time where this one is: an energy counter counts them all, and tells of none.
     """
 
     device: str = "auto"
@@ -42,6 +44,7 @@ class Runtime:
     strict: bool = False
     snapshots: str = ""
     evaluate_every: int | None = None
+    together: int = 1
 
 
 def check(runtime: Runtime) -> None:

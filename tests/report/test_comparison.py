@@ -36,6 +36,15 @@ def test_a_pair_is_told_with_ratio_interval_n_budget_and_tests() -> None:
     assert "first" not in found["caveats"]
 
 
+def test_joules_that_are_not_known_have_their_reason_beside_the_table() -> None:
+    measured = [make_run(SLOW, seed=seed, joules=9.0) for seed in range(2)]
+    found = comparison.build([*(make_run(seed=seed) for seed in range(2)), *measured], targets=(0.97,))
+    told = "joules are not known of 2 of 4 runs: no energy counter on this machine."
+    assert f"note: {told}" in comparison_console.lines(found)
+    assert told in comparison_console.page(found).notes
+    assert comparison.build(measured, targets=(0.97,))["absent"] == []
+
+
 def test_several_tests_are_corrected_and_it_is_said_for_how_many() -> None:
     found = comparison.build(fast_and_slow(), targets=(0.9, 0.97), looks=2)
     assert found["tests"] == 2

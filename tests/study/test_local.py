@@ -27,10 +27,18 @@ def job(path: Path, *, threads: int | None = 3) -> cells.Job:
 
 
 def place(
-    folder: Path, script: str, *, slots: int = 1, gpus: Sequence[str] = (), stall: float = 1e9, grace: float = 1e9
+    folder: Path,
+    script: str,
+    *,
+    slots: int = 1,
+    gpus: Sequence[str] = (),
+    pins: Sequence[frozenset[int]] = (),
+    stall: float = 1e9,
+    grace: float = 1e9,
 ) -> local.Local:
+    command = workers.command(script)
     return local.Local(
-        slots=slots, logs=folder, stall_seconds=stall, gpus=gpus, command=workers.command(script), grace_seconds=grace
+        slots=slots, logs=folder, stall_seconds=stall, gpus=gpus, pins=pins, command=command, grace_seconds=grace
     )
 
 

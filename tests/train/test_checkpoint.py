@@ -98,7 +98,7 @@ def test_without_second_names_for_a_file_the_best_is_written_twice(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("form", [1, 2, 3])
 def test_every_format_that_was_in_use_is_read(form: int) -> None:
     """The files were written by tools/make_checkpoint_goldens.py when the format was in use."""
     told = json.loads((GOLDENS / "checkpoint.json").read_bytes())
@@ -142,8 +142,8 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
 def test_another_format_is_refused_by_number(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, snapshot())
     line, _, body = path.read_bytes().partition(b"\n")
-    path.write_bytes(json.dumps({**json.loads(line), "format": 3}).encode() + b"\n" + body)
-    with pytest.raises(errors.CheckpointError, match="format 3; this version of fewepochs reads 1 and 2"):
+    path.write_bytes(json.dumps({**json.loads(line), "format": 4}).encode() + b"\n" + body)
+    with pytest.raises(errors.CheckpointError, match="format 4; this version of fewepochs reads 1 to 3"):
         checkpoint.load(path)
 
 

@@ -103,9 +103,14 @@ def _measure(
     from fewepochs.train import environment, interrupt, running
 
     shown, begun = view or sweep_console.View(), time.perf_counter()
-    data, dataset, device, kernels = running.load(recipe, runtime=runtime, say=shown.note)
-    bench = benches.Bench(data, device, kernels, runtime.allow_code)
-    where = environment.collect(device=device, kernels=kernels, data_digest=dataset.digest, data_origin=dataset.origin)
+    loaded = running.load(recipe, runtime=runtime, say=shown.note)
+    bench = benches.Bench(loaded.data, loaded.device, loaded.kernels, runtime.allow_code)
+    where = environment.collect(
+        device=loaded.device,
+        kernels=loaded.kernels,
+        data_digest=loaded.dataset.digest,
+        data_origin=loaded.dataset.origin,
+    )
     progress, curves = probe.Progress(), list[sweeps.Curve]()
     with interrupt.catching(progress) as caught:
         shown.start(recipe, sweep=sweep, seeds=seeds, progress=progress)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "epoch", "step", "loss", "acc", "val_loss", "val_acc", "test_loss", "test_acc", "lr_first", "lr_last", "lr_logged"
 )  # fmt: skip
-COSTS = ("train_seconds", "evaluation_seconds", "setup_seconds", "joules", "peak_memory_bytes")
+COSTS = (
+    "train_seconds", "evaluation_seconds", "setup_seconds", "compile_seconds", "joules", "load", "peak_memory_bytes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ Torch is imported inside the functions that need it, so that everything else sta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ from fewepochs.stats import target as crossing_rules
 from fewepochs.train import outcome
 
 if TYPE_CHECKING:
-    from fewepochs.report import console
+    from fewepochs.report import console, study_console
+    from fewepochs.study import packing
 
 DEMO_RECIPES = ("digits-step", "digits-linear")
 DEMO_SEEDS = (0, 1)
@@ -46,6 +48,33 @@ def train(
     """
     path = out / store.run_name(recipe)
     return _run(path, recipe, runtime=runtime or Runtime(), view=view, stop_at_target=stop_at_target)
+
+
+def pack(
+    chosen: Sequence[recipes.Recipe],
+    *,
+    out: Path,
+    processes: int | None = None,
+    runtime: Runtime | None = None,
+    view: study_console.View | None = None,
+    stop_at_target: float | None = None,
+) -> packing.Packed:
+    """Train one recipe with several seeds, so many `processes` at a time (None: one a core, or one a GPU).
+
+    Each run has its own cores, and ends in the bits that it has when it is trained alone with as many threads. What is
+    done stays as it is. A run that fails disturbs no other: its reason stands in the plan that is returned. Raises
+    FewEpochsError's family.
+    """
+    runtime = runtime or Runtime()
+    runtimes.check(runtime)
+    for recipe in chosen:
+        permission.require_allowed(recipe.optimizer, allow_code=runtime.allow_code)
+    from fewepochs.report import study_console
+    from fewepochs.study import packing
+
+    stop = stopping.Stop(target=stop_at_target)
+    shown = view or study_console.View()
+    return packing.train(chosen, out=out, runtime=runtime, asked=processes, stop=stop, view=shown)
 
 
 def resume(

@@ -16,7 +16,7 @@ from fewepochs.stats import ranges
 from fewepochs.stats import target as crossing_rules
 
 NO_EPOCH = "no epoch done"
-NO_LOAD = "a run does not record how busy its device was"
+NO_LOAD = "how busy its device was is not recorded"
 
 
 def bounds(run: store.StoredRun, quantity: catalogue.Quantity, *, target: float | None = None) -> ranges.Bounds | str:
@@ -37,7 +37,7 @@ def bounds(run: store.StoredRun, quantity: catalogue.Quantity, *, target: float 
         case "watts":
             return watts(run)
         case "load":
-            return NO_LOAD
+            return load(run)
 
 
 def epochs_to(run: store.StoredRun, target: float) -> ranges.Bounds:
@@ -89,6 +89,16 @@ def watts(run: store.StoredRun) -> ranges.Bounds | str:
         return ranges.exactly(joules / seconds)
     reasons = [cost.joules_reason for cost in run.costs if cost.joules_reason is not None]
     return reasons[0] if reasons else "no joules recorded"
+
+
+def load(run: store.StoredRun) -> ranges.Bounds | str:
+    """Return how busy the device was during training, over the epochs in which that is known: a fraction of 1."""
+    known = [(cost.load, cost.train_seconds) for cost in run.costs if cost.load is not None]
+    seconds = sum(seconds for _, seconds in known)
+    if seconds > 0:
+        return ranges.exactly(sum(load * of for load, of in known) / seconds)
+    reasons = [cost.load_reason for cost in run.costs if cost.load_reason is not None]
+    return reasons[0] if reasons else NO_LOAD
 
 
 def device(run: store.StoredRun) -> str:

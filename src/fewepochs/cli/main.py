@@ -1,7 +1,8 @@
 """The command line as a whole: its commands, its exit codes, its last words.
 
 Data goes to stdout, messages to stderr. Exit codes: 0 done; 2 usage or recipe; 3 data; 4 diverged; 5 storage; 6
-checkpoint; 7 cells of a study failed; 10 target missed (with --require-target); 130 and 143 interrupted.
+checkpoint; 7 cells of a study, or packed runs, failed; 10 target missed (with --require-target); 130 and 143
+interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fewepochs import errors
 from fewepochs.cli import (
     budgeting,
     comparing,
+    costing,
     drawing,
     importing,
     landscaping,
@@ -36,7 +38,8 @@ from fewepochs.cli import (
 )
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
-7 cells of a study failed, 10 target missed (with --require-target), 130 interrupted (Ctrl-C), 143 terminated."""
+7 cells of a study or packed runs failed, 10 target missed (with --require-target), 130 interrupted (Ctrl-C),
+143 terminated."""
 
 app = typer.Typer(
     help="How many epochs - and seconds, and joules - does a training recipe need to reach a target accuracy?",
@@ -51,6 +54,7 @@ for command in (training.train, training.resume, training.demo, showing.report, 
 app.command()(drawing.figure)
 app.command()(planning.schedule)
 app.command()(planning.decay)
+app.command()(costing.cost)
 app.command()(probing.lr_range)
 app.command()(measuring.bn_split)
 app.command()(measuring.gradient_noise)

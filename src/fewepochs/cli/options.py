@@ -89,6 +89,15 @@ def seeds(seed: int | None, several: str | None) -> list[int | None]:
     return list(numbers("--seeds", several))
 
 
+def processes(text: str) -> int | None:
+    """Return how many processes `text` asks for, None for as many as suit the machine."""
+    if text == "auto":
+        return None
+    if re.fullmatch(r"[1-9]\d{0,3}", text):
+        return int(text)
+    raise usage("--pack", "not a number of processes", text, "auto, or 1 to 9999")
+
+
 def numbers(option: str, text: str) -> list[int]:
     """Return the whole numbers that `text` names: 0..9, or 0,3,5; each once."""
     span = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", text)

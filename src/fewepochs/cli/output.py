@@ -10,13 +10,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.api import results, training
 from fewepochs.cli import options
 from fewepochs.report import labels
+
+if TYPE_CHECKING:
+    from fewepochs.report import study_console
+    from fewepochs.study import plan as plans
 
 Form = Literal["text", "json", "event"]
 
@@ -26,6 +30,13 @@ def view(choice: str, *, quiet: bool, verbose: bool) -> Any:
 
     options.check_progress(choice)
     return console.view("off" if quiet else choice, verbose=verbose)  # type: ignore[arg-type]
+
+
+def study_view(choice: str, *, quiet: bool) -> study_console.View:
+    from fewepochs.report import study_console
+
+    options.check_progress(choice)
+    return study_console.view("off" if quiet else choice)  # type: ignore[arg-type]
 
 
 def form(as_json: bool, progress: str, *, quiet: bool) -> Form:
@@ -62,6 +73,23 @@ def leave_if_stopped(stopped: signal.Signals | None) -> None:
     if stopped is not None:
         say("interrupted; the same command goes on")
         sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+
+
+def leave_if_incomplete(stopped: int | None) -> None:
+    """After a signal, say that what was measured is not all, and leave with its exit code."""
+    if stopped is not None:
+        say("interrupted; what was measured so far is incomplete")
+        sys.exit(errors.INTERRUPTED_EXIT_CODE if stopped == signal.SIGINT else errors.TERMINATED_EXIT_CODE)
+
+
+def failures(planned: plans.Plan, failed: Sequence[plans.Standing]) -> str:
+    """Return which cells failed, why the first did, and where more stands."""
+    names = ", ".join(one.cell.run_name for one in failed[:4]) + (", ..." if len(failed) > 4 else "")
+    first = failed[0].why.reason if failed[0].why is not None else "no reason given"
+    return (
+        f"{planned.study.name}: {len(failed)} of {len(planned.standings)} cells failed ({names}).\n"
+        f"The first: {first}\nTheir words are in {planned.path / 'logs'}; the same command tries them again."
+    )
 
 
 def print_summary(runs: Sequence[Any], *, targets: Sequence[float], form: Form, report: Path | None = None) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
 from fewepochs.cli import options, output
@@ -108,10 +105,7 @@ def _conclude(measured: Any, *, to: Path | None, form: output.Form) -> None:
     _print(numbers, form=form)
     if to is not None:
         output.say(f"picture: {probing.lr_range_picture(numbers, to=to)}")
-    if measured.signal is not None:
-        output.say("interrupted; what was measured so far is incomplete")
-        interrupted = measured.signal == signal.SIGINT
-        sys.exit(errors.INTERRUPTED_EXIT_CODE if interrupted else errors.TERMINATED_EXIT_CODE)
+    output.leave_if_incomplete(measured.signal)
 
 
 def _print(numbers: Mapping[str, Any], *, form: output.Form) -> None:

@@ -52,6 +52,8 @@ def show(
 def _print(seen: showing.Shown, *, targets: Sequence[float], as_json: bool) -> None:
     if seen.planned is None:
         output.print_summary(seen.runs, targets=targets, form="json" if as_json else "text")
+        if not as_json:
+            _print_costs(seen.runs, targets=targets)
         return
     from fewepochs.report import comparison_console, study_console, study_numbers
 
@@ -62,6 +64,14 @@ def _print(seen: showing.Shown, *, targets: Sequence[float], as_json: bool) -> N
     if seen.found is not None:
         told += ["", *comparison_console.lines(seen.found)]
     for line in told:
+        output.out(line)
+
+
+def _print_costs(runs: Sequence[Any], *, targets: Sequence[float]) -> None:
+    from fewepochs.report import cost_console
+
+    told = cost_console.lines(results.summarise(runs, targets=targets))
+    for line in ["", *told] if told else []:
         output.out(line)
 
 

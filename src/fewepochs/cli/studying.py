@@ -105,12 +105,10 @@ def run(
 
 
 def _view(progress: str, *, quiet: bool, stall_minutes: float) -> AbstractContextManager[study_console.View]:
-    from fewepochs.report import study_console
-
-    options.check_progress(progress)
+    view = output.study_view(progress, quiet=quiet)
     if not stall_minutes > 0:
         raise options.usage("--stall-minutes", "not a length of time", str(stall_minutes), "more than 0 minutes")
-    return study_console.view("off" if quiet else progress)  # type: ignore[arg-type]
+    return view
 
 
 def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:
@@ -118,8 +116,8 @@ def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:
     output.leave_if_stopped(done.signal)
     if any(run.epochs for run in done.plan.runs()):
         _print(done.plan, as_json=as_json)
-    if done.plan.count("failed"):
-        raise errors.StudyError(_failed(done.plan))
+    if failed := [one for one in done.plan.standings if one.state == "failed"]:
+        raise errors.StudyError(output.failures(done.plan, failed))
 
 
 def _cluster(address: str | None, *, cpus: float | None, gpus: float) -> on_ray.Cluster | None:
@@ -166,13 +164,3 @@ def _print(planned: plans.Plan, *, as_json: bool) -> dict[str, Any]:
     for line in comparison_console.lines(found):
         output.out(line)
     return found
-
-
-def _failed(planned: plans.Plan) -> str:
-    failed = [one for one in planned.standings if one.state == "failed"]
-    names = ", ".join(one.cell.run_name for one in failed[:4]) + (", ..." if len(failed) > 4 else "")
-    first = failed[0].why.reason if failed[0].why is not None else "no reason given"
-    return (
-        f"{planned.study.name}: {len(failed)} of {len(planned.standings)} cells failed ({names}).\n"
-        f"The first: {first}\nTheir words are in {planned.path / 'logs'}; the same command tries them again."
-    )

@@ -5,15 +5,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
 from fewepochs.cli import options, output
 
+if TYPE_CHECKING:
+    from fewepochs.study import packing
+
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print parameters, FLOPs, steps, memory and stop.")]
+
+PackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pack",
+        metavar="N|auto",
+        help="With --seeds: N runs at a time, each on its own cores; auto: one a core or GPU.",
+    ),
+]
 
 
 def train(
@@ -21,6 +34,7 @@ def train(
     overrides: options.SetOption = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The run's seed; default: the recipe's.")] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", help="Several runs: 0..9, or 0,3,5.")] = None,
+    pack: PackOption = None,
     out: options.OutOption = Path("runs"),
     data: options.DataOption = None,
     download: options.DownloadOption = False,
@@ -55,10 +69,35 @@ def train(
         _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
         return
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
+    form = output.form(as_json, progress, quiet=quiet)
+    if pack is not None:
+        side = functools.partial(training.pack, processes=options.processes(pack), stop_at_target=stop_at_target)
+        with output.study_view(progress, quiet=quiet) as shown:
+            done = side(chosen, out=out, runtime=runtime, view=shown)
+        _conclude_packed(done, require_target=require_target, form=form)
+        return
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         how = functools.partial(training.train, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
         outcomes = _in_turn(chosen, how)
-    output.conclude(outcomes, require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+    output.conclude(outcomes, require_target=require_target, form=form)
+
+
+def _conclude_packed(done: packing.Packed, *, require_target: float | None, form: output.Form) -> None:
+    """Print what came out, and leave with what was the matter: a signal, runs that failed, or what `conclude` finds."""
+    known = {one.cell.run_name for one in done.before.standings if one.state == "done"}
+    outcomes = [
+        training.Outcome(one.run, already_done=one.cell.run_name in known)
+        for one in done.plan.standings
+        if one.run is not None
+    ]
+    failed = [one for one in done.plan.standings if one.state == "failed"]
+    if done.signal is None and not failed:
+        output.conclude(outcomes, require_target=require_target, form=form)
+        return
+    if outcomes:
+        output.print_summary([outcome.run for outcome in outcomes], targets=(), form=form)
+    output.leave_if_stopped(done.signal)
+    raise errors.StudyError(output.failures(done.plan, failed))
 
 
 def _print(chosen: Sequence[recipes.Recipe], *, needs: dict[str, Any] | None, seeds: str | None, as_json: bool) -> None:

@@ -31,5 +31,5 @@ def of_run(run: store.StoredRun, *, runtime: runtimes.Runtime, say: Callable[[st
     """
     recipe = store.trained(run)
     settled = runtimes.settled(runtime, environment=run.environment)
-    data, _, device, kernels = running.load(recipe, runtime=settled, say=say)
-    return Bench(data, device, kernels, settled.allow_code)
+    loaded = running.load(recipe, runtime=settled, say=say)
+    return Bench(loaded.data, loaded.device, loaded.kernels, settled.allow_code)

@@ -56,6 +56,7 @@ def build(
         **found.model_dump(mode="json"),
         "sentences": [_sentence(pair, found, budgets=budgets) for pair in found.pairs],
         "caveats": [*_caveats(groups, found), *copies],
+        "absent": list(_no_joules(groups)),
     }
 
 
@@ -198,6 +199,14 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
         *imported.caveats(groups),
         *_baseline(found, len(groups)),
     ]
+
+
+def _no_joules(groups: Sequence[labels.Group]) -> Iterable[str]:
+    """Yield why joules are not known, and of how many of the runs that were trained here."""
+    own = [run.stored for group in groups for run in group.runs if run.stored.costs]
+    told = [next((cost.joules_reason for cost in run.costs if cost.joules is None), None) for run in own]
+    for reason, n in sorted(Counter(reason for reason in told if reason is not None).items()):
+        yield f"joules are not known of {n} of {len(own)} runs: {reason}."
 
 
 def differences(groups: Sequence[labels.Group]) -> Iterable[str]:

@@ -24,7 +24,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         told.append(f"... and {len(found['sentences']) - MOST_SENTENCES} more pairs: --json has them.")
     if not found["targets"]:
         told.append("No target was asked; --target 0.92 asks one.")
-    told.extend(["", *(f"note: {caveat}" for caveat in found["caveats"])] if found["caveats"] else [])
+    notes = [*found["caveats"], *found.get("absent", ())]
+    told.extend(["", *(f"note: {note}" for note in notes)] if notes else [])
     # Parts end with an empty line, whether or not another one follows.
     return [line for line, before in zip(told, ["", *told[:-1]], strict=True) if line or before]
 
@@ -38,7 +39,9 @@ def page(found: Mapping[str, Any]) -> table_text.Page:
         tables.append(table_text.Table(heading(found, target), head, tuple(rows), tuple(data)))
     head, *rows = _accuracies(found)
     tables.append(table_text.Table("best accuracy, mean over runs", head, tuple(rows), ()))
-    return table_text.Page("comparison", tuple(tables), (*found["sentences"], *found["caveats"]))
+    return table_text.Page(
+        "comparison", tuple(tables), (*found["sentences"], *found["caveats"], *found.get("absent", ()))
+    )
 
 
 def _number_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,8 @@ _FORMATS: Mapping[str, Callable[[Any], Markup]] = {
     "rate": lambda value: _data(value, f"{value:,.0f}" if value >= 100 else f"{value:.3g}"),
     "seconds": lambda value: _data(value, _duration(value)),
     "joules": lambda value: _data(value, _scaled(value, 1000, ("J", "kJ", "MJ", "GJ"))),
+    "percent": lambda value: _data(value, f"{100 * value:.3g}%"),
+    "watts": lambda value: _data(value, f"{value:.3g} W"),
     "memory": lambda value: _data(value, _scaled(value, 1024, ("B", "KiB", "MiB", "GiB"))),
 }
 """How the page writes numbers, each with the number as recorded beside it."""

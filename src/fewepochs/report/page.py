@@ -111,6 +111,7 @@ def _parts(
         "caveats": [*found.get("course", ()), *comparison.differences(groups), *data["caveats"]],
         "tested": any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
         "sources": sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
+        "load_sources": sorted({run["costs"]["load_source"] for run in data["runs"]} - {None}),
         "unmeasured": _unmeasured(data),
         "together": _together(found),
         "arms": _arms(groups),

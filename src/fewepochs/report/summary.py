@@ -13,10 +13,12 @@ from statistics import median
 from typing import Any, assert_never
 
 from fewepochs import store
+from fewepochs.claims import evidence
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.records import CostRecord, Crossing
 from fewepochs.report import imported, labels
 from fewepochs.specs import inputs
+from fewepochs.stats import ranges
 from fewepochs.stats import target as crossing_rules
 
 FEW_RUNS = 6
@@ -208,9 +210,13 @@ def _costs(run: store.StoredRun) -> dict[str, Any]:
     peaks = [cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None]
     reason = imported.COST if imported.is_foreign(run) else _why_no_joules(costs, epochs=len(run.epochs))
     sources = sorted({cost.joules_source for cost in costs if cost.joules_source is not None})
+    compiled = [cost.compile_seconds for cost in costs if cost.compile_seconds is not None]
+    told = {"load": evidence.load(run), "watts": evidence.watts(run)}
     return {
         "epochs": len(costs),
         "setup_seconds": sum(cost.setup_seconds for cost in costs) if costs else None,
+        "compile_seconds": sum(compiled) if compiled else None,
+        "starts": _starts(run) if costs else None,
         "train_seconds": seconds if costs else None,
         "evaluation_seconds": sum(cost.evaluation_seconds for cost in costs) if costs else None,
         "median_epoch_seconds": median(cost.train_seconds for cost in costs) if costs else None,
@@ -219,7 +225,16 @@ def _costs(run: store.StoredRun) -> dict[str, Any]:
         "joules": None if reason else sum(cost.joules or 0 for cost in costs),
         "joules_source": ", ".join(sources) or None,
         "joules_reason": reason,
+        **{name: one.low if isinstance(one, ranges.Bounds) else None for name, one in told.items()},
+        "load_source": ", ".join(sorted({cost.load_source for cost in costs if cost.load_source is not None})) or None,
+        "load_reason": told["load"] if isinstance(told["load"], str) else None,
     }
+
+
+def _starts(run: store.StoredRun) -> int:
+    """Return how often a process began to train the run: once, and each time that it was gone on with."""
+    resumed = run.environment.get("resumed")
+    return 1 + (len(resumed) if isinstance(resumed, list) else 0)
 
 
 def _why_no_joules(costs: Sequence[CostRecord], *, epochs: int) -> str | None:

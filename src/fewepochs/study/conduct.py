@@ -67,19 +67,25 @@ def conduct(
         study,
         path=planned.path,
         place=place,
-        runtime=_for_cells(how, threads=threads),
+        runtime=for_cells(how.runtime, threads=threads, together=together(room.jobs, gpus=room.gpus)),
         retries=how.retries,
         wish=execute.Wish(),
         until=until,
     )
     view.begin(planned, jobs=place.free)
+    stopped = carry_out(execution, chosen, view=view)
+    return Conducted(plan.make(study, out=out), stopped)
+
+
+def carry_out(execution: execute.Execution, chosen: Sequence[grid.Cell], *, view: View) -> signal.Signals | None:
+    """Train `chosen`, telling `view` what happens; return the signal that stopped it, if one did."""
     with interrupt.catching(execution.wish) as caught:
         for event in execution.run(chosen):
             if event.cell is None:
                 view.look()
             else:
                 view.event(event.kind, event.cell, event.text)
-    return Conducted(plan.make(study, out=out), caught.signal)
+    return caught.signal
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,16 @@ def _place(how: How, *, room: _Room, threads: int | None, path: Path) -> execute
     return on_ray.OnRay(how.cluster, slots=how.jobs, cpus=cpus, stall_seconds=stall_seconds)
 
 
-def _for_cells(how: How, *, threads: int | None) -> runtimes.Runtime:
+def for_cells(runtime: runtimes.Runtime, *, threads: int | None, together: int) -> runtimes.Runtime:
     """Return what cells are told of their machine: a process that sees one GPU calls it cuda:0."""
-    where = None if how.runtime.data is None else how.runtime.data.resolve()
-    return replace(how.runtime, threads=threads, device=how.runtime.device.partition(":")[0], data=where)
+    where = None if runtime.data is None else runtime.data.resolve()
+    device = runtime.device.partition(":")[0]
+    return replace(runtime, threads=threads, device=device, data=where, together=together)
+
+
+def together(jobs: int, *, gpus: Sequence[str]) -> int:
+    """Return how many of `jobs` cells at a time share a device: a GPU, or the processor."""
+    return max(1, -(-jobs // (len(gpus) or 1)))
 
 
 def numbers(study: grid.Study, only: Sequence[int] | None) -> Sequence[int]:

@@ -1,7 +1,8 @@
 """Cells as processes of this machine: each one its own, so that one that crashes, hangs or eats memory harms no other.
 
-A process that shows no sign of life in its run folder for `stall_seconds` is ended. It gets SIGTERM, which saves, and
-after a while SIGKILL. When this process goes, however it goes, its cells see the end of their stdin and save, too.
+A process may have cores of its own (`shares`), so that neither it nor its memory is moved about between them. One that
+shows no sign of life in its run folder for `stall_seconds` is ended. It gets SIGTERM, which saves, and after a while
+SIGKILL. When this process goes, however it goes, its cells see the end of their stdin and save, too.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ MOST_WORDS = 2000
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def shares(count: int) -> tuple[frozenset[int], ...]:
+    """Return `count` sets of one size of the cores that this process may use, none in two; () for more than there are.
+
+    What is left over when cores cannot be divided stays free.
+    """
+    mine = sorted(os.sched_getaffinity(0))
+    size = len(mine) // count
+    return tuple(frozenset(mine[k * size : (k + 1) * size]) for k in range(count)) if size else ()
 
 
 def gpus() -> tuple[str, ...]:
@@ -65,7 +76,11 @@ class _Child:
 
 
 class Local:
-    """Trains up to `slots` cells at a time. `gpus` are the indices of those to use, one a slot in turn."""
+    """Trains up to `slots` cells at a time. `gpus` are the indices of those to use, one a slot in turn.
+
+    `pins` are the cores of each slot; without them cells run on any. A cell with pins that leaves its threads open has
+    as many as cores.
+    """
 
     def __init__(
         self,
@@ -74,6 +89,7 @@ class Local:
         logs: Path,
         stall_seconds: float,
         gpus: Sequence[str] = (),
+        pins: Sequence[frozenset[int]] = (),
         command: Sequence[str] = WORKER,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
@@ -81,6 +97,7 @@ class Local:
         self._logs = logs
         self._stall = stall_seconds
         self._gpus = tuple(gpus)
+        self._pins = tuple(pins)
         self._command = tuple(command)
         self._grace = grace_seconds
         self._children: dict[int, _Child] = {}
@@ -105,6 +122,9 @@ class Local:
                 env=self._environment(slot, job),
             )
             words_from = words.tell()
+        if self._pins:  # before it has its job: it makes its threads after that, and they stay where it is
+            with suppress(OSError):  # it is gone, or the system does not let it: slower, and the same bits
+                os.sched_setaffinity(process.pid, self._pins[slot])
         assert process.stdin is not None, "asked for"
         with suppress(BrokenPipeError):  # it is gone already: its exit code will tell
             process.stdin.write(job.model_dump_json().encode() + b"\n")
@@ -138,7 +158,8 @@ class Local:
         self._selector.close()
 
     def _environment(self, slot: int, job: cells.Job) -> dict[str, str]:
-        own = {} if job.runtime.threads is None else {"OMP_NUM_THREADS": str(job.runtime.threads)}
+        threads = job.runtime.threads or (len(self._pins[slot]) if self._pins else None)
+        own = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
         if self._gpus:
             own["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
         return {**os.environ, **own}

@@ -6,8 +6,8 @@
 
 A file is written to a temporary name, fsynced and renamed. The SHA-256 is compared before anything is made of the
 bytes, and nothing in them can be executed: there is no pickle. Format 1, whose body is torch's pickle, is still read,
-by torch's restricted reader (`weights_only`) alone. The two newest checkpoints are kept, the best, and those of epochs
-that were asked for.
+by torch's restricted reader (`weights_only`) alone; format 2 knew fewer costs of the epoch in progress. The two newest
+checkpoints are kept, the best, and those of epochs that were asked for.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fewepochs.errors import CheckpointError, StorageError
 from fewepochs.records import Count, Finite, Record
 from fewepochs.train import pickled
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 BEST = "best.ckpt"
 BAD = ".bad"
@@ -60,12 +60,16 @@ class Plateau(Record):
 
 
 class Spent(Record):
-    """What the epoch in progress has cost so far."""
+    """What the epoch in progress has cost so far; formats before 3 have the first four alone."""
 
     setup_seconds: Seconds
     train_seconds: Seconds
     joules: Seconds | None
     joules_reason: str | None = None
+    compile_seconds: Seconds = 0.0
+    evaluation_seconds: Seconds = 0.0
+    busy_seconds: Seconds | None = None
+    busy_reason: str | None = "not measured when the epoch began"
 
 
 class Facts(Record):
@@ -211,12 +215,12 @@ def load(path: Path) -> Snapshot:
     """Return the snapshot in the file `path`; raises CheckpointError where it is not whole or of another format."""
     header, rest = _parts(path)
     form = header.get("format")
-    if form not in (1, FORMAT):
-        raise CheckpointError(f"{path}: checkpoint format {form!r}; this version of fewepochs reads 1 and {FORMAT}")
+    if form not in range(1, FORMAT + 1):
+        raise CheckpointError(f"{path}: checkpoint format {form!r}; this version of fewepochs reads 1 to {FORMAT}")
     if len(rest) != header.get("bytes") or hashlib.sha256(rest).hexdigest() != header.get("sha256"):
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match)")
     try:
-        if form == FORMAT:
+        if form != 1:
             return _unpacked(rest)
         facts = {key: value for key, value in header.items() if key not in ("format", "sha256", "bytes")}
         plateau = facts.get("plateau")

@@ -64,12 +64,19 @@ class Progress:
 
 @dataclass
 class Spent:
-    """What the epoch in progress has cost so far; joules that are not known have a reason."""
+    """What the epoch in progress has cost so far; joules and busy seconds that are not known have a reason.
+
+    Busy are the seconds of training in which the device was at work.
+    """
 
     setup_seconds: float = 0.0
+    compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
     joules: float | None = 0.0
     joules_reason: str | None = None
+    busy_seconds: float | None = 0.0
+    busy_reason: str | None = None
 
     def add(self, reading: meters.Reading) -> None:
         """Add a stretch of training."""
@@ -78,6 +85,16 @@ class Spent:
             self.joules += reading.joules
         else:
             self.joules, self.joules_reason = None, self.joules_reason or reading.reason
+        if self.busy_seconds is not None and reading.busy_seconds is not None:
+            self.busy_seconds += reading.busy_seconds
+        else:
+            self.busy_seconds, self.busy_reason = None, self.busy_reason or reading.busy_reason
+
+    @property
+    def load(self) -> float | None:
+        """Which part of the training seconds the device was at work, None where that is not known."""
+        known = self.busy_seconds is not None and self.train_seconds > 0
+        return min(1.0, self.busy_seconds / self.train_seconds) if known and self.busy_seconds is not None else None
 
 
 class Training:
@@ -86,7 +103,8 @@ class Training:
     `kernels`: "fused" uses the compiled batch normalisation, "torch" torch's own operators. Each repeats its bits; the
     two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
     recipe's optimizer may come from; a recipe runs no code unless they cover it. `recorder` records the steps, so that
-    they are replayed, with the same bits; where that cannot be, `not_recorded` says why.
+    they are replayed, with the same bits; where that cannot be, `not_recorded` says why. `together` is that of a
+    `Runtime`.
     """
 
     def __init__(
@@ -98,13 +116,13 @@ class Training:
         kernels: Literal["fused", "torch"] = "torch",
         allow_code: Sequence[str] = (),
         recorder: replay.Recorder | None = None,
+        together: int = 1,
     ) -> None:
         self.recipe = recipe
         self.kernels = kernels
         self.data = data
         self.device = device
-        self.meter = meters.Meter(device)
-        stop = self.meter.start()
+        self.meter = meters.Meter(device, together=together)
         height, width, channels = data.image
         network = resnet.build(
             recipe.network,
@@ -139,7 +157,7 @@ class Training:
         self.epochs = 0
         self.epoch_steps = 0
         self.plateau = schedules.PlateauState()
-        self.spent = Spent(setup_seconds=stop().seconds)
+        self.spent = Spent()
 
     def _record(self, recorder: replay.Recorder | None) -> tuple[bool, str | None]:
         """Return whether steps are replayed, and why not where that was wished for."""
@@ -192,9 +210,7 @@ class Training:
         self.epochs, self.epoch_steps = facts.epochs, facts.epoch_steps
         plateau = facts.plateau.model_dump(exclude_none=True)
         self.plateau = schedules.PlateauState(**plateau)
-        setup = self.spent.setup_seconds
         self.spent = Spent(**facts.spent.model_dump())
-        self.spent.setup_seconds += setup
 
     def _refuse_another_recipe(self, saved: dict[str, Any]) -> None:
         try:
@@ -271,7 +287,7 @@ def evaluate(training: Training, *, progress: Progress) -> EvaluationRecord | No
     if isinstance(training.recipe.averaging, updates.Swa):
         within = 0.0  # it takes weights in at the ends of epochs: the average is that of the last one
     done = (training.epochs + within) / training.recipe.budget.epochs
-    found = training.program.evaluate(training.data.validation, done=done, unwanted=lambda: progress.stop)
+    found = _evaluated(training, training.data.validation, done=done, progress=progress)
     part = found.parts[0]
     val_loss = part.loss / part.images + found.penalty
     if not math.isfinite(val_loss):
@@ -283,28 +299,38 @@ def evaluate(training: Training, *, progress: Progress) -> EvaluationRecord | No
 
 def _close_epoch(training: Training, *, totals: Totals, progress: Progress) -> tuple[EpochRecord, CostRecord]:
     """Evaluate, make the records, and step over into the next epoch."""
-    program, data = training.program, training.data
+    data = training.data
     progress.phase = "evaluation"
-    stop = training.meter.start()
     done = (training.epochs + 1) / training.recipe.budget.epochs
     parts = (data.validation,) if data.test is None else (data.validation, data.test)
-    found = program.evaluate(*parts, done=done, unwanted=lambda: progress.stop)
-    evaluation = stop()
+    found = _evaluated(training, *parts, done=done, progress=progress)
     record = _record(training, totals=totals, found=found)
     spent = training.spent
     cost = CostRecord(
         epoch=record.epoch,
         setup_seconds=spent.setup_seconds,
+        compile_seconds=spent.compile_seconds,
         train_seconds=spent.train_seconds,
-        evaluation_seconds=evaluation.seconds,
+        evaluation_seconds=spent.evaluation_seconds,
         images_per_second=totals.images / spent.train_seconds,
         joules=spent.joules,
         joules_source=training.meter.source,
         joules_reason=spent.joules_reason,
+        load=spent.load,
+        load_source=training.meter.load_source,
+        load_reason=spent.busy_reason,
         peak_memory_bytes=training.meter.peak_memory_bytes(),
     )
     training.epochs, training.epoch_steps, training.spent = record.epoch, 0, Spent()
     return record, cost
+
+
+def _evaluated(training: Training, *parts: loader.Part, done: float, progress: Progress) -> Evaluation:
+    """Evaluate `parts` on the evaluation's clock; one that is stopped is done again, and its time is not counted."""
+    stop = training.meter.start()
+    found = training.program.evaluate(*parts, done=done, unwanted=lambda: progress.stop)
+    training.spent.evaluation_seconds += stop().seconds
+    return found
 
 
 def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRecord:

@@ -6,7 +6,9 @@ meanwhile, so that two processes never train the same run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,7 +21,7 @@ from fewepochs.data import loader, sources
 from fewepochs.errors import CheckpointError, Problem, RecipeError
 from fewepochs.nets import kernels as compiled
 from fewepochs.stats import stopping
-from fewepochs.train import checkpoint, environment, loop, replay, session
+from fewepochs.train import checkpoint, environment, loop, meters, replay, session
 from fewepochs.train.outcome import Outcome, is_as_named, is_done
 
 Kernels = Literal["fused", "torch"]
@@ -53,24 +55,7 @@ def train(
             _refuse_edited(known)
             return Outcome(known, already_done=True)
         runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
-        data, dataset, device, kernels = load(recipe, runtime=runtime, say=view.note)
-        recorder = _recorder(runtime.graphs, device)
-        training = loop.Training(
-            recipe, data=data, device=device, kernels=kernels, allow_code=runtime.allow_code, recorder=recorder
-        )
-        _require_graphs(training, wanted=runtime.graphs, say=view.note)
-        where = None if runtime.data is None else str(runtime.data.resolve())
-        folder = session.open_folder(
-            path,
-            training,
-            known=known,
-            dataset=dataset,
-            where=where,
-            say=view.note,
-            strict=runtime.strict,
-            snapshots=runtime.snapshots,
-            evaluate_every=runtime.evaluate_every,
-        )
+        training, folder = _prepare(path, recipe, runtime=runtime, known=known, view=view)
         signal = session.train(
             training,
             folder=folder,
@@ -100,10 +85,61 @@ def _refuse_edited(run: store.StoredRun) -> None:
         )
 
 
-def load(
-    recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[str], None]
-) -> tuple[loader.DeviceData, sources.DataSet, torch.device, Kernels]:
-    """Return the data on its device, the data set, the device and the kernels; CPU threads and precision are set."""
+def _prepare(
+    path: Path,
+    recipe: recipes.Recipe,
+    *,
+    runtime: runtimes.Runtime,
+    known: store.StoredRun | None,
+    view: View,
+) -> tuple[loop.Training, store.RunFolder]:
+    """Return the run in memory, where it stopped if it is `known`, and its folder; what that took is its set-up."""
+    begin = time.perf_counter()
+    loaded = load(recipe, runtime=runtime, say=view.note)
+    training = loop.Training(
+        recipe,
+        data=loaded.data,
+        device=loaded.device,
+        kernels=loaded.kernels,
+        allow_code=runtime.allow_code,
+        recorder=_recorder(runtime.graphs, loaded.device),
+        together=runtime.together,
+    )
+    _require_graphs(training, wanted=runtime.graphs, say=view.note)
+    where = None if runtime.data is None else str(runtime.data.resolve())
+    folder = session.open_folder(
+        path,
+        training,
+        known=known,
+        dataset=loaded.dataset,
+        where=where,
+        say=view.note,
+        strict=runtime.strict,
+        snapshots=runtime.snapshots,
+        evaluate_every=runtime.evaluate_every,
+    )
+    meters.synchronise(loaded.device)
+    training.spent.setup_seconds += time.perf_counter() - begin - loaded.compile_seconds
+    training.spent.compile_seconds += loaded.compile_seconds
+    return training, folder
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run needs: the data on its device, the data set, the device and the kernels.
+
+    `compile_seconds` is how long it took to have the kernels: made on first use on a machine, loaded once a process.
+    """
+
+    data: loader.DeviceData
+    dataset: sources.DataSet
+    device: torch.device
+    kernels: Kernels
+    compile_seconds: float
+
+
+def load(recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[str], None]) -> Loaded:
+    """Return what `recipe` needs; CPU threads and precision are set."""
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     device = _device(runtime.device)
@@ -117,7 +153,10 @@ def load(
             "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
         )
         raise RecipeError(recipe.name, (problem,))
-    return data, dataset, device, _kernels(runtime.kernels, device.type)
+    begin = time.perf_counter()
+    kernels = _kernels(runtime.kernels, device.type)
+    spent = time.perf_counter() - begin if kernels == "fused" else 0.0
+    return Loaded(data, dataset, device, kernels, spent)
 
 
 def _kernels(wanted: str, device: str) -> Kernels:

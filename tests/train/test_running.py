@@ -1,0 +1,55 @@
+"""What belongs to a start of the process is told in the first epoch after it, and in no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_runs
+
+from fewepochs import recipe as recipes
+from fewepochs import runtime, store
+from fewepochs.nets import kernels
+from fewepochs.study import cell
+from fewepochs.train import running
+
+HOW = runtime.Runtime(device="cpu", kernels="torch", threads=1)
+
+
+def tiny() -> recipes.Recipe:
+    return tiny_runs.recipe("data.validation={kind='held-out', images=1337}", "budget.epochs=4")
+
+
+def test_set_up_is_of_each_start_and_nothing_was_compiled(tmp_path: Path) -> None:
+    for until in (2, None):
+        running.train(tmp_path / "run", tiny(), runtime=HOW, view=cell.Quiet(), until=until)
+    costs = store.read(tmp_path / "run").costs
+    assert [cost.setup_seconds > 0 for cost in costs] == [True, False, True, False]
+    assert [cost.compile_seconds for cost in costs] == [0.0] * 4
+
+
+def test_a_folder_from_before_compile_and_load_were_recorded_is_read(tmp_path: Path) -> None:
+    running.train(tmp_path / "run", tiny(), runtime=HOW, view=cell.Quiet(), until=1)
+    log = tmp_path / "run" / store.COSTS
+    later = ("compile_seconds", "load", "load_source", "load_reason")
+    log.write_text(json.dumps({k: v for k, v in json.loads(log.read_text()).items() if k not in later}) + "\n")
+    (cost,) = store.read(tmp_path / "run").costs
+    assert [getattr(cost, name) for name in later] == [None] * 4
+    running.train(tmp_path / "run", tiny(), runtime=HOW, view=cell.Quiet())
+    assert [cost.compile_seconds for cost in store.read(tmp_path / "run").costs] == [None, 0.0, 0.0, 0.0]
+
+
+def test_the_time_until_kernels_are_there_is_that_of_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+
+    def available() -> kernels.Kernels:
+        now[0] += 5.0
+        return "fused"
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(kernels, "available", available)
+    said: list[str] = []
+    auto = runtime.Runtime(device="cpu", threads=1)
+    assert running.load(tiny(), runtime=auto, say=said.append).compile_seconds == 5.0
+    assert running.load(tiny(), runtime=HOW, say=said.append).compile_seconds == 0.0
