@@ -68,7 +68,7 @@ def noise_scale(
             noise=16.0, signal=-0.5 if images is None else 16 / images, images=images, low=low, high=high
         )
         layers = {"stem": whole, "dense": whole}
-        found.append(scores.GradientNoise(epoch, 36 * epoch, 0.01, 32, 2, 8, whole, layers))
+        found.append(scores.GradientNoise(epoch, 36 * epoch, 0.01, 32, 2, 8, whole, layers, None))
     return gradient_noise.page(named(run), found, layers=True)
 
 

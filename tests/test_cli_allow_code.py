@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import TRAINING, problems, run, tiny
+from command_line import TRAINING, problems, run, run_afresh, tiny
 from fewepochs.api import training
 
 # `python -m fewepochs` finds modules in the working directory; importing one leaves a trace.
@@ -32,7 +32,7 @@ def test_code_that_is_not_allowed_is_named_and_neither_it_nor_torch_is_imported(
 ) -> None:
     (folder / "torch.py").write_text(TRACE)
     options = [word for name in allowed for word in ("--allow-code", name)]
-    refused = run("train", "tiny.toml", *NAMED, *options, folder=folder)
+    refused = run_afresh("train", "tiny.toml", *NAMED, *options, folder=folder)
     assert refused.returncode == 2
     [problem] = problems(refused)
     assert problem.startswith("optimizer.target: names code")

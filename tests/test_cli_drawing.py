@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from command_line import problems, run
+from fewepochs.cli import drawing
+from fewepochs.report import gallery
 from report_runs import make_run, write
 
 
@@ -21,6 +23,10 @@ def test_the_file_is_named_on_stdout(tmp_path: Path, runs: Path) -> None:
 
     assert (told.returncode, told.stdout, told.stderr) == (0, "new/fig.pdf\n", "")
     assert (tmp_path / "new" / "fig.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_command_offers_what_the_gallery_has() -> None:
+    assert drawing.KINDS == gallery.KINDS  # written down twice: the gallery takes a second to import
 
 
 def test_numbers_come_as_csv_and_the_file_as_json(tmp_path: Path, runs: Path) -> None:

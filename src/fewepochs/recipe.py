@@ -126,12 +126,15 @@ def canonical_json(recipe: Recipe) -> str:
 
 def telling(spec: base.Spec) -> dict[str, Any]:
     """Return what differs from the defaults, and each part's kind, as nested tables: JSON-able."""
+    return _telling(spec, dumped=spec.model_dump(mode="json"))
+
+
+def _telling(spec: base.Spec, *, dumped: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    dumped = spec.model_dump(mode="json")
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
         if name == "kind" or value != field.default:
-            content[name] = telling(value) if isinstance(value, base.Spec) else dumped[name]
+            content[name] = _telling(value, dumped=dumped[name]) if isinstance(value, base.Spec) else dumped[name]
     return content
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+import command_line
 from faults import faulty_runs
-from faults.fork_server import Forks
+from fork_server import Forks
 
 
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """Return a server of processes."""
-    server = Forks(tmp_path_factory.mktemp("caches"))
+    server = Forks(command_line.environment(tmp_path_factory.mktemp("caches")))
     yield server
     server.close()
 

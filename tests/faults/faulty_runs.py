@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import command_line
-from faults.fork_server import Ended
 from fewepochs import store
 from fewepochs.train import checkpoint
+from fork_server import Ended
 
 EPOCHS = 4
 STEPS = 5

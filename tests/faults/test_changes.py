@@ -11,9 +11,9 @@ import pytest
 
 from faults import faulty_runs
 from faults.faulty_runs import OFTEN, STEPS, TRAIN, Whole
-from faults.fork_server import Ended, Forks
 from fewepochs import store
 from fewepochs.train import checkpoint
+from fork_server import Ended, Forks
 from run_folders import contents
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from faults import faulty_runs
 from faults.faulty_runs import OFTEN, TRAIN, Whole
-from faults.fork_server import Forks
+from fork_server import Forks
 
 # the event, then what is at stake there
 MOMENTS = {

@@ -25,8 +25,8 @@ import torch
 import command_line
 from faults import faulty_runs
 from faults.faulty_runs import TRAIN, Whole
-from faults.fork_server import Forks
 from fewepochs import store
+from fork_server import Forks
 
 KILLS = int(os.environ.get("FEWEPOCHS_KILLS", "20"))
 SEED = int(os.environ.get("FEWEPOCHS_KILL_SEED", "0"))

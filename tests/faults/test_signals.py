@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from command_line import environment
 from faults import faulty_runs
 from faults.faulty_runs import OFTEN, TRAIN, Whole
-from faults.fork_server import Forks, environment
 from fewepochs import store
 from fewepochs.train import checkpoint
+from fork_server import Forks, knowing_tests
 
 # --- while it trains ----------------------------------------------------------------------------------------------
 
@@ -75,7 +76,9 @@ def test_sigusr1_saves_after_the_step_and_goes_on(forks: Forks, whole: Whole, ho
 def test_a_hang_up_that_is_ignored_stays_ignored(whole: Whole, home: Path) -> None:
     """As under nohup."""
     code = f"trap '' HUP; exec {sys.executable} -c '{SENDING}' begin:step:8 HUP {' '.join(TRAIN)}"
-    ended = subprocess.run(["/bin/sh", "-c", code], cwd=home, env=environment(home), capture_output=True, check=False)
+    ended = subprocess.run(
+        ["/bin/sh", "-c", code], cwd=home, env=knowing_tests(environment(home)), capture_output=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr.decode()
     assert faulty_runs.bits(faulty_runs.run_path(home)) == whole.bits
 
@@ -84,7 +87,7 @@ def test_ctrl_c_reaches_the_whole_process_group_and_leaves_no_orphan(home: Path)
     process = subprocess.Popen(
         faulty_runs.in_the_real_command(*TRAIN, "--set", "budget.epochs=4000", "--progress", "json"),
         cwd=home,
-        env=environment(home),
+        env=knowing_tests(environment(home)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -158,7 +161,7 @@ def test_a_signal_during_imports_leaves_nothing_behind(module: str, number: sign
     ended = subprocess.run(
         [sys.executable, "-c", IMPORTING, module, str(int(number)), *TRAIN],
         cwd=home,
-        env=environment(home),
+        env=knowing_tests(environment(home)),
         capture_output=True,
         text=True,
         check=False,
@@ -175,7 +178,7 @@ def test_a_signal_while_kernels_are_compiled_leaves_nothing_behind(home: Path) -
     ended = subprocess.run(
         faulty_runs.in_the_real_command("train", "tiny.toml", "--threads", "1", "--kernels", "fused"),
         cwd=home,
-        env={**environment(home), "CXX": str(compiler)},
+        env={**knowing_tests(environment(home)), "CXX": str(compiler)},
         capture_output=True,
         text=True,
         check=False,

@@ -16,9 +16,9 @@ import pytest
 import command_line
 from faults import faulty_runs
 from faults.faulty_runs import OFTEN, TRAIN, Whole
-from faults.fork_server import Forks
 from fewepochs import store
 from fewepochs.train import checkpoint
+from fork_server import Forks
 
 FULL = [
     "open:checkpoint:7",

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from fewepochs import errors, seeds, store
 from fewepochs.probes import gradient_noise as noise
+from fewepochs.probes import last_step
 from fewepochs.probes import moment as moments
 from fewepochs.probes.gradient_noise import Plan
+from fewepochs.specs import updates
 from run_folders import contents
 
 HESSIAN = torch.tensor([[2.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 4.0]], dtype=torch.float64)
@@ -28,13 +30,14 @@ SIGMA = float((SINGLE - MEAN).square().sum(1).mean())
 """tr(Sigma) of an image drawn from the three, exactly."""
 
 
-def estimate(chosen: np.ndarray, *, segments: tuple[int, ...] = (3,)) -> noise.Found:
+def estimate(chosen: np.ndarray, *, segments: tuple[int, ...] = (3,), divisor: Tensor | None = None) -> noise.Found:
     """Return what is found where image chosen[d, i, k] is the k-th of batch i of draw d."""
     draws, batches, size = chosen.shape
     return noise.collect(
         lambda draw, batch: SINGLE[chosen[draw, batch].tolist()].mean(0),
         plan=Plan(draws, batches, size),
         segments=segments,
+        divisor=divisor,
     )
 
 
@@ -79,6 +82,15 @@ def test_segments_add_up_to_the_whole() -> None:
     assert parts.products.sum(0) == pytest.approx(whole.products.sum(0), rel=1e-12)
 
 
+def test_what_an_optimizer_divides_by_divides_each_weights_noise() -> None:
+    """All 81 ways of two batches of two images, as above: a batch has half the noise of an image."""
+    divisor = torch.tensor([0.5, 2.0, 10.0], dtype=torch.float64)
+    ways = [np.array(way).reshape(1, 2, 2) for way in itertools.product(range(3), repeat=4)]
+    known = float(((SINGLE - MEAN) / divisor).square().sum(1).mean()) / 2
+    assert np.mean([estimate(way, divisor=divisor).divided for way in ways]) == pytest.approx(known, rel=1e-12)
+    assert np.mean([estimate(way).divided for way in ways]) == pytest.approx(SIGMA / 2, rel=1e-12)
+
+
 def test_without_noise_the_scale_is_zero_exactly() -> None:
     found = noise.scale(estimate(np.ones((4, 3, 2), dtype=int)), batch_size=2, name=(0,))
     assert (found.noise, found.images) == (0.0, 0.0)
@@ -87,7 +99,9 @@ def test_without_noise_the_scale_is_zero_exactly() -> None:
 
 def test_a_gradient_that_is_not_told_from_its_noise_has_no_scale() -> None:
     """At the minimum the mean gradient is zero, and pairs of draws may point apart."""
-    found = noise.scale(noise.Found(np.ones((2, 1)), np.array([[[1.0, -0.5], [-0.5, 1.0]]])), batch_size=8, name=(0,))
+    found = noise.scale(
+        noise.Found(np.ones((2, 1)), np.array([[[1.0, -0.5], [-0.5, 1.0]]]), np.ones(2)), batch_size=8, name=(0,)
+    )
     assert (found.noise, found.signal) == (8.0, -0.5)
     assert (found.images, found.low, found.high) == (None, None, None)
 
@@ -127,6 +141,32 @@ def test_a_moment_gives_the_same_bits_again_and_is_left_as_it_was(run: store.Sto
     for name, tensor in moment.program.state().items():
         assert torch.equal(tensor, state[name]), name
     assert contents(run.path) == before
+
+
+def test_a_step_of_adam_is_as_long_as_its_noise_over_what_it_divides_by(run: store.StoredRun) -> None:
+    moment = at_end(run)
+    asked = noise.plan(images=512, batch_size=16)
+    lr, momentum = last_step.rate_and_momentum(moment)
+    divisor = last_step.divisor(moment, momentum=momentum)
+    assert divisor is not None
+    steps = moment.program.state()["count.steps"].clone()
+    variances = []
+    for draw in range(asked.draws):
+        batches = [noise._gradient(moment, draw=draw, batch=batch, size=16) for batch in range(asked.batches)]
+        variances.append((torch.stack(batches).double() / divisor.double()).var(0).sum())
+    moment.program.state()["count.steps"].copy_(steps)
+    found = noise.measure(moment, images=512).step
+    assert found is not None
+    assert found.length == pytest.approx(lr * float(torch.stack(variances).mean()) ** 0.5, rel=1e-9)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.length < found.high
+
+
+def test_a_step_of_sgd_goes_on_with_its_momentum_and_a_rule_that_is_not_known_has_no_length() -> None:
+    assert noise._reach(updates.Sgd(lr=1.0, momentum=0.9), lr=0.1, momentum=0.9) == pytest.approx(1.0)
+    assert noise._reach(updates.Adam(), lr=0.1, momentum=0.9) == 0.1
+    assert noise._reach(updates.Lion(), lr=0.1, momentum=0.9) is None
 
 
 def test_layers_are_those_of_the_network_and_add_up(run: store.StoredRun) -> None:

@@ -20,8 +20,9 @@ import report_runs
 import run_folders
 from command_line import Ended, problems
 from fewepochs import store, trackers
+from fewepochs.cli import tracking
 from fewepochs.cli.main import main
-from fewepochs.trackers import tensorboard
+from fewepochs.trackers import tensorboard, tracker
 
 RUN = report_runs.make_run()
 
@@ -40,6 +41,10 @@ def track(*arguments: str | Path, folder: Path) -> Ended:
                 code = leaving.code or 0
     assert isinstance(code, int)
     return Ended(words, code, out.getvalue(), err.getvalue())
+
+
+def test_the_command_offers_the_trackers_that_there_are() -> None:
+    assert tracking.KINDS == tracker.KINDS
 
 
 def test_it_says_what_is_new_of_each_run_and_then_that_nothing_is(tmp_path: Path) -> None:

@@ -12,6 +12,15 @@ small ones (2018, arXiv:1812.06162, appendix A.1). Pairs of draws give the secon
 numerator and denominator are taken apart, then their ratio; its interval is from resamples of the draws, in which a
 draw is never its own partner.
 
+What noise does to the weights hangs on the optimizer. A step that repeats the random part of one batch's gradient until
+the momentum has taken it all up has, root mean square, the length
+
+    SGD     lr / (1 - momentum) * sqrt(tr(Sigma) / B)
+    Adam    lr * sqrt(tr(D^-1 Sigma D^-1) / B)              D: what it divides by (see `last_step`)
+
+B being the recipe's batch. For SGD its square is lr / (1 - m) times g = lr N / (B (1 - m)), but for Sigma and N. Where
+a gradient is nearly all noise Adam's D is the noise itself, and the length lr sqrt(P) for P weights at any batch size.
+
 Images are drawn from the training set with replacement, so that the gradients of batches are independent and G is
 that of the whole training set. They are augmented with draws of their own, without mixing of pairs, and BN is in
 training mode: G is then the mean gradient of batches of b images, and Sigma/b their covariance, whatever BN makes of a
@@ -37,8 +46,10 @@ from torch import Tensor
 from fewepochs import seeds
 from fewepochs.data import augment
 from fewepochs.errors import Problem, RecipeError
+from fewepochs.probes import last_step
 from fewepochs.probes.moment import Moment
-from fewepochs.probes.scores import GradientNoise, Scale
+from fewepochs.probes.scores import GradientNoise, Scale, StepNoise
+from fewepochs.specs import updates
 from fewepochs.stats import resampling
 
 DRAWS, FEWEST_DRAWS = 16, 4
@@ -60,10 +71,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """By draw and segment: `spread` [n, L], sum_i |g_di - g_d|^2 / (m - 1), and `products` [L, n, n], g_d . g_e."""
+    """By draw and segment: `spread` [n, L], sum_i |g_di - g_d|^2 / (m - 1), and `products` [L, n, n], g_d . g_e.
+
+    `divided` [n] is the spread of gradients over what the optimizer divides by, of all segments.
+    """
 
     spread: Values
     products: Values
+    divided: Values
 
 
 def plan(*, images: int, batch_size: int) -> Plan:
@@ -81,18 +96,12 @@ def plan(*, images: int, batch_size: int) -> Plan:
 def measure(moment: Moment, *, images: int = IMAGES, batch_size: int | None = None) -> GradientNoise:
     """Return the gradient noise scale at `moment`, which is left as it was; `batch_size` is the recipe's where None."""
     asked = plan(images=images, batch_size=batch_size or moment.recipe.batch_size)
-    steps = moment.program.state()["count.steps"]
-    before = steps.clone()
     sizes = moment.program.weights.layout.sizes
-    try:
-        found = collect(
-            lambda draw, batch: _gradient(moment, draw=draw, batch=batch, size=asked.batch_size),
-            plan=asked,
-            segments=list(sizes.values()),
-        )
-    finally:
-        steps.copy_(before)
+    lr, momentum = last_step.rate_and_momentum(moment)
+    found = _found(moment, plan=asked, divisor=last_step.divisor(moment, momentum=momentum))
     key = (moment.recipe.seed, "gradient-noise", moment.epoch)
+    reach = _reach(moment.recipe.optimizer, lr=lr, momentum=momentum)
+    share = asked.batch_size / moment.recipe.batch_size
     record = moment.record
     return GradientNoise(
         epoch=moment.epoch,
@@ -106,30 +115,70 @@ def measure(moment: Moment, *, images: int = IMAGES, batch_size: int | None = No
             layer: scale(_part(found, parts), batch_size=asked.batch_size, name=key)
             for layer, parts in _layers(moment, list(sizes)).items()
         },
+        step=None if reach is None else _length(reach * np.sqrt(share * found.divided), name=key),
     )
 
 
-def collect(gradient: Callable[[int, int], Tensor], *, plan: Plan, segments: Sequence[int]) -> Found:
+def _found(moment: Moment, *, plan: Plan, divisor: Tensor | None) -> Found:
+    steps = moment.program.state()["count.steps"]
+    before = steps.clone()
+    try:
+        return collect(
+            lambda draw, batch: _gradient(moment, draw=draw, batch=batch, size=plan.batch_size),
+            plan=plan,
+            segments=list(moment.program.weights.layout.sizes.values()),
+            divisor=divisor,
+        )
+    finally:
+        steps.copy_(before)
+
+
+def _reach(optimizer: updates.Optimizer, *, lr: float, momentum: float) -> float | None:
+    """Return how far a step goes that repeats a gradient, over what it is divided by, for ever: in its lengths."""
+    match optimizer:
+        case updates.Adam() | updates.AdamW():
+            return lr
+        case updates.Sgd():
+            return lr / (1 - momentum)
+        case _:
+            return None
+
+
+def _length(lengths: Values, *, name: Sequence[int | str]) -> StepNoise:
+    """Return the root mean square of `lengths` [n], with the interval of resamples drawn by `name`."""
+    squares, draws = lengths**2, len(lengths)
+    counts = np.concatenate(resampling.blocks(draws, tuple(name), REPLICATES)).astype(np.float64)
+    value = float(np.sqrt(squares.mean()))
+    low, high, _ = resampling.interval(np.sqrt(counts @ squares / draws), n=draws, value=value, confidence=CONFIDENCE)
+    return StepNoise(value, low, high)
+
+
+def collect(
+    gradient: Callable[[int, int], Tensor], *, plan: Plan, segments: Sequence[int], divisor: Tensor | None = None
+) -> Found:
     """Return spread and products of the gradients [P] of each draw's batches; `segments` of P are told apart.
 
-    Sums of squares are in float64, by Welford's update: gradients that are all alike have a spread of exactly 0.
+    `divisor` [P] is what the optimizer divides them by; 1 where it is None. Sums of squares are in float64, by
+    Welford's update: gradients that are all alike have a spread of exactly 0.
     """
-    means, spread = list[Tensor](), np.zeros((plan.draws, len(segments)))
+    means, spread, divided = list[Tensor](), np.zeros((plan.draws, len(segments))), np.zeros(plan.draws)
     for draw in range(plan.draws):
         first = gradient(draw, 0)
         mean, kind = first.double(), first.dtype
-        apart = torch.zeros(len(segments), dtype=torch.float64, device=mean.device)
+        squares = torch.zeros_like(mean)
         for batch in range(1, plan.batches):
             new = gradient(draw, batch).double()
             delta = new - mean
             mean += delta / (batch + 1)
-            apart += torch.stack([part.sum() for part in torch.split(delta * (new - mean), list(segments))])
+            squares += delta * (new - mean)
+        squares /= plan.batches - 1
         means.append(mean.to(kind))
-        spread[draw] = apart.cpu().numpy() / (plan.batches - 1)
+        spread[draw] = [float(part.sum()) for part in torch.split(squares, list(segments))]
+        divided[draw] = float((squares if divisor is None else squares / divisor.double() ** 2).sum())
     rows = [
         torch.stack(part).double() for part in zip(*(torch.split(mean, list(segments)) for mean in means), strict=True)
     ]
-    return Found(spread, np.stack([(row @ row.T).cpu().numpy() for row in rows]))
+    return Found(spread, np.stack([(row @ row.T).cpu().numpy() for row in rows]), divided)
 
 
 def scale(found: Found, *, batch_size: int, name: Sequence[int | str]) -> Scale:
@@ -159,7 +208,7 @@ def _signal(products: Values, counts: Values) -> Values:
 
 
 def _part(found: Found, segments: Sequence[int]) -> Found:
-    return Found(found.spread[:, segments], found.products[segments])
+    return Found(found.spread[:, segments], found.products[segments], found.divided)
 
 
 def _layers(moment: Moment, names: Sequence[str]) -> dict[str, list[int]]:

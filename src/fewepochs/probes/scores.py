@@ -66,10 +66,23 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class StepNoise:
+    """How far a batch's noise moves the weights: the root mean square length of the random part of a step.
+
+    `low` and `high` are the ends of a 95 percent interval, None where there is none.
+    """
+
+    length: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class GradientNoise:
     """The gradient noise scale after `epoch` epochs: of all weights, and of each layer by its name.
 
-    From `draws` draws of `batches` batches of `batch_size` images each; `images` went forward and backward.
+    From `draws` draws of `batches` batches of `batch_size` images each; `images` went forward and backward. `step` is
+    None where the optimizer's rule has no such length here.
     """
 
     epoch: int
@@ -80,6 +93,7 @@ class GradientNoise:
     draws: int
     whole: Scale
     layers: dict[str, Scale]
+    step: StepNoise | None
 
     @property
     def images(self) -> int:

@@ -21,13 +21,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from fewepochs import controls, store
+from fewepochs import store
 from fewepochs.data import loader
 from fewepochs.probes import bench as benches
-from fewepochs.probes import edge, lanczos
+from fewepochs.probes import edge, lanczos, last_step
 from fewepochs.probes import moment as moments
 from fewepochs.probes import surface as surfaces
 from fewepochs.probes.surface import Surface
@@ -52,7 +51,7 @@ def measure(
 def at(moment: moments.Moment, *, settings: edge.Settings) -> edge.Row:
     """Return the sharpness at `moment`; at most 3 (settings.most_steps + 1) products with a Hessian."""
     surface = Surface(moment, images=settings.images, seed=settings.seed, statistics=STATISTICS[settings.statistics])
-    lr, momentum = _last_step(moment)
+    lr, momentum = last_step.rate_and_momentum(moment)
     return edge.Row(
         epoch=moment.epoch,
         steps=moment.steps,
@@ -70,14 +69,6 @@ def penalty_adds(run: store.StoredRun, *, settings: edge.Settings) -> float:
     regularisation = store.trained(run).regularisation
     strength = regularisation.strength if isinstance(regularisation, updates.L2) else 0.0
     return 2.0 * strength if settings.penalty else 0.0
-
-
-def _last_step(moment: moments.Moment) -> tuple[float, float]:
-    """Return rate and momentum of the last step before `moment`; the rate as logged, so that a plateau counts."""
-    recipe = moment.recipe
-    horizon = controls.horizon(recipe, images=len(moment.data.train))
-    lr, momentum, _ = controls.of_epoch(recipe, epoch=moment.epoch, horizon=horizon)[:, -1].tolist()
-    return (lr if moment.record is None else moment.record.lr_last), momentum
 
 
 def _top(
@@ -99,23 +90,9 @@ def _top(
 
 
 def _seen_by_adam(moment: moments.Moment, *, settings: edge.Settings, momentum: float) -> edge.Eigenvalue | None:
-    scale = _adam_scale(moment, momentum=momentum)
-    if scale is None:
+    divisor = last_step.divisor(moment, momentum=momentum)
+    if divisor is None:
         return None
     surface = Surface(moment, images=settings.images, seed=settings.seed, statistics="batch")
     asked = replace(settings, penalty=True)
-    return _top(surface, surface.training, settings=asked, epoch=moment.epoch, scale=scale)
-
-
-def _adam_scale(moment: moments.Moment, *, momentum: float) -> Tensor | None:
-    """Return D^-1/2 [P] of Adam's divisor at `moment`; None for other rules."""
-    spec = moment.recipe.optimizer
-    if not isinstance(spec, updates.Adam | updates.AdamW):
-        return None
-    state = moment.optimizer
-    t = float(state["t"])
-    root = (1.0 - spec.beta_2**t) ** 0.5
-    epsilon = spec.epsilon / root if spec.semantics == "keras" else spec.epsilon
-    divisor: Tensor = (1.0 - momentum**t) * (state["v"].sqrt() / root + epsilon)
-    wide = torch.promote_types(divisor.dtype, torch.float32)
-    return divisor.to(wide).rsqrt()
+    return _top(surface, surface.training, settings=asked, epoch=moment.epoch, scale=divisor.rsqrt())

@@ -1,4 +1,4 @@
-"""The command line in processes that need not import it first: one process imports torch, its children train and die.
+"""The command line in processes that need not import it first: one process imports it all, its children work and die.
 
 Run as a program it answers lines of JSON. The parent computes nothing and has one thread, so that its children begin as
 a fresh process would after its imports.
@@ -6,6 +6,7 @@ a fresh process would after its imports.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -18,10 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import command_line
-from faults import moments
-
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+IMPORTED = (
+    "fewepochs.cli.main",
+    "fewepochs.api.measuring",
+    "fewepochs.data.digits",
+    "fewepochs.report.console",
+    "fewepochs.report.page",
+    "fewepochs.train.session",
+)
+"""What the server has imported: torch and all that trains, the plotting library and all that draws."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +42,22 @@ class Ended:
 
 
 class Forks:
-    """A server of processes; `folder` holds the caches of all of them."""
+    """A server of processes in `environment`, which each of them may have otherwise."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "faults.fork_server"],
+            [sys.executable, "-m", "fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(folder),
+            env=knowing_tests(environment),
         )
 
     def run(
         self,
         *arguments: str | Path,
         folder: Path,
+        environment: Mapping[str, str] | None = None,
         at: Mapping[str, str] | None = None,
         kill_after: float | None = None,
         record: Path | None = None,
@@ -60,6 +68,7 @@ class Forks:
         request = {
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder),
+            "environment": None if environment is None else dict(environment),
             "at": dict(at or {}),
             "kill_after": kill_after,
             "record": None if record is None else str(record),
@@ -72,10 +81,9 @@ class Forks:
         self._process.communicate()
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child that knows the modules of the tests, too."""
-    found = command_line.environment(folder)
-    return {**found, "PYTHONPATH": os.pathsep.join([str(TESTS), found.get("PYTHONPATH", "")])}
+def knowing_tests(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child that can import the modules of the tests, too."""
+    return {**environment, "PYTHONPATH": os.pathsep.join([str(TESTS), environment.get("PYTHONPATH", "")])}
 
 
 # --- the server -----------------------------------------------------------------------------------------------------
@@ -85,18 +93,15 @@ def serve() -> None:
     """Answer each line of stdin: fork, wait or kill, say how it ended."""
     import time
 
-    import fewepochs.cli.main
-    import fewepochs.data.digits
-    import fewepochs.report.console
-    import fewepochs.train.session  # noqa: F401 - torch and all that trains
-
+    for name in IMPORTED:
+        importlib.import_module(name)
     for line in sys.stdin:
         request = json.loads(line)
-        paths = [Path(request["folder"]) / f".{name}" for name in ("stdout", "stderr")]
+        outputs = [os.memfd_create(name) for name in ("stdout", "stderr")]
         begin = time.perf_counter()
         child = os.fork()
         if child == 0:
-            _work(request, *paths)
+            _work(request, outputs)
         descriptor = os.pidfd_open(child)
         ready, _, _ = select.select([descriptor], [], [], request["kill_after"])
         if not ready:
@@ -104,20 +109,33 @@ def serve() -> None:
         _, status = os.waitpid(child, 0)
         os.close(descriptor)
         seconds = time.perf_counter() - begin
-        out, err = (path.read_text(errors="replace") for path in paths)
+        out, err = map(_read, outputs)
         code = os.waitstatus_to_exitcode(status)
         print(json.dumps({"returncode": code, "stdout": out, "stderr": err, "seconds": seconds}), flush=True)
 
 
-def _work(request: dict[str, Any], out: Path, err: Path) -> NoReturn:
+def _read(output: int) -> str:
+    with open(output, "rb") as file:
+        file.seek(0)
+        return file.read().decode(errors="replace")
+
+
+def _work(request: dict[str, Any], outputs: list[int]) -> NoReturn:
     """Be the command, in a forked child."""
     code: int | str | None = 1
     try:
-        for number, path in ((1, out), (2, err)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        for number, output in enumerate(outputs, start=1):
+            os.dup2(output, number)
+            os.close(output)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(request["folder"])
+        sys.path[0] = request["folder"]  # as `python -m` does
+        if request["environment"] is not None:
+            os.environ.clear()
+            os.environ.update(request["environment"])
         if request["at"] or request["record"]:
+            from faults import moments
+
             moments.watch(request["at"], record=Path(request["record"]) if request["record"] else None)
         sys.argv = ["fewepochs", *request["arguments"]]
         from fewepochs.cli import start
