@@ -30,8 +30,8 @@ class Measured(probed.Row):
     step: int
     lr: Finite | None
     layer: probed.Text
-    signal: Finite
-    noise: Finite
+    signal: Finite | None
+    noise: Finite | None
     scale: probed.NotNegative | None
     low: probed.NotNegative | None
     high: probed.NotNegative | None
@@ -91,9 +91,9 @@ def row(one: scores.GradientNoise, *, layer: str, scale: Scale) -> Measured:
         step=one.steps,
         lr=one.lr,
         layer=layer,
-        signal=scale.signal,
-        noise=scale.noise,
-        scale=scale.images,
+        signal=probed.finite(scale.signal),
+        noise=probed.finite(scale.noise),
+        scale=probed.finite(scale.images),
         low=scale.low,
         high=scale.high,
         batch_size=one.batch_size,

@@ -74,8 +74,7 @@ def render(
         panels = desk.panels(groups, data, most=MOST_DRAWN)
         parts = _parts(groups, data, found, noise=noise)
     drawn = any(run.epochs for run in runs)
-    scripts = [library.script(), markup.asset("page.js"), markup.asset("tables.js")] if drawn or probes else []
-    scripts += [markup.asset("live.js")] if live is not None else []
+    scripts = _scripts(figures=drawn or bool(probes), live=live is not None)
     style = markup.asset("page.css")
     return markup.template().render(
         title=title or _title(data),
@@ -93,6 +92,12 @@ def render(
         figures={name: figure and drawing.finished(figure) for name, figure in shown.items()},
         **parts,
     )
+
+
+def _scripts(*, figures: bool, live: bool) -> list[str]:
+    """Return what acts on the page: of figures and tables where there are any, and what looks for a newer page."""
+    scripts = [library.script(), markup.asset("page.js"), markup.asset("tables.js")] if figures else []
+    return [*scripts, markup.asset("live.js")] if live else scripts
 
 
 def _title(data: Mapping[str, Any]) -> str:
