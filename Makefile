@@ -6,12 +6,17 @@
 # make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 # make test-trackers   the tests against MLflow and Weights & Biases; installs the mlflow and wandb extras
+# make bench   our step beside Keras's and a plain PyTorch loop's, in about ten minutes; DATA=DIR says where CIFAR-10 is
+# make bench-growth    how the cost of ours grows with batch, depth and runs at once
 # make site    the documentation as web pages, docs/_build/html/index.html; installs the docs extra
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PEERS := .venv-peers/bin
+PEERS_READY := .venv-peers/ready
+BENCH = $(PEERS)/python -m benchmarks.speed $(if $(DATA),--data "$(DATA)")
 
-.PHONY: demo picture site test test-slow test-browser test-ray test-trackers check clean
+.PHONY: demo picture bench bench-growth site test test-slow test-browser test-ray test-trackers check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -44,6 +49,14 @@ site: $(READY)
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --fresh-env docs docs/_build/html
 	$(BIN)/python tools/check_site.py docs/_build/html
 
+bench: $(PEERS_READY)
+	$(BENCH) --to results/speed-cpu.json
+	$(PEERS)/python -m benchmarks.speed.tables
+
+bench-growth: $(PEERS_READY)
+	$(BENCH) --growth --to results/speed-growth-cpu.json
+	$(PEERS)/python -m benchmarks.speed.tables
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,10 +65,15 @@ check: $(READY)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 clean:
-	rm -rf .venv docs/_build
+	rm -rf .venv .venv-peers docs/_build
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("fewepochs needs Python 3.11 or later, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(PEERS_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
 	touch $@

@@ -28,7 +28,7 @@ CONTENTS = {
         "noise",
         "claims",
     ),
-    "What you can rely on": ("guarantees", "exactness", "findings", "log"),
+    "What you can rely on": ("guarantees", "exactness", "speed", "findings", "log"),
     "Reference": tuple(f"reference/{name}" for name in ("commands", "doing", "recipes", "runs", "statistics")),
 }
 
