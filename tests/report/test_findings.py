@@ -97,6 +97,7 @@ def test_gradient_noise_rises_or_falls_only_where_intervals_do_not_overlap() -> 
     assert falls[0].endswith("after epoch 2: it falls.")
     assert "smaller than it at 1 of 2 states" in falls[1]
     assert "cannot be told" in told(probe_samples.noise_scale(RUN, (300.0, 20.0, 400.0), (20.0, 10.0, 30.0)))[0]
+    assert "cannot be told" in told(probe_samples.noise_scale(RUN, (100.0, 50.0, 200.0), (150.0, 120.0, 300.0)))[0]
     lost = told(probe_samples.noise_scale(RUN, (300.0, 20.0, 400.0), (None, None, None)))
     assert lost[-1] == "At 1 of 2 states the gradient is not told from its noise."
     assert told(probe_samples.noise_scale(RUN, (None, None, None))) == [
