@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from fewepochs import store
+    from fewepochs.report.findings import Finding
     from visits import Open
 
 # A deadline would be an assertion about time.
@@ -66,9 +67,9 @@ def visit(chromium: Any, tmp_path: Path) -> Iterator[Open]:
 
     contexts = []
 
-    def opened(*runs: store.StoredRun, width: int = 1100, **settings: Any) -> Visit:
+    def opened(*runs: store.StoredRun, width: int = 1100, probes: Sequence[Finding] = (), **settings: Any) -> Visit:
         path = tmp_path / "report.html"
-        path.write_text(page.render(runs, targets=(0.9, 0.97)), encoding="utf-8")
+        path.write_text(page.render(runs, targets=(0.9, 0.97), probes=probes), encoding="utf-8")
         context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
         contexts.append(context)
         found = Visit(context.new_page())

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import fewepochs
+import probe_samples
 import run_folders
 from command_line import environment
+from fewepochs import store
 
 PACKAGE = Path(fewepochs.__file__).parent
 
@@ -111,7 +113,9 @@ def _python(code: str, *arguments: object, folder: Path) -> object:
 
 
 def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
-    run_folders.make(tmp_path / "runs" / "one", epochs=3)
+    made = run_folders.make(tmp_path / "runs" / "one", epochs=3)
+    found = probe_samples.split(store.read(made.path))
+    (tmp_path / "split.json").write_text(json.dumps(found.as_dict()))
     shipped = "digits-step"
     expected = {
         **{(*command.split(), "--help"): 0 for command in ("", *SUBCOMMANDS)},
@@ -123,7 +127,7 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("train", shipped, "--print-config"): 0,
         ("train", shipped, "--set", "bad=1"): 2,
         ("lr-range", shipped, "--steps", "1"): 2,
-        ("report", "runs/one", "--to", "pages/one.html"): 0,
+        ("report", "runs/one", "--to", "pages/one.html", "--probe", "split.json"): 0,
         ("schedule", shipped): 0,
         ("schedule", shipped, "--to", "pages/schedule.svg"): 0,
         ("decay", shipped): 0,
@@ -134,11 +138,12 @@ def test_commands_that_read_do_not_import_torch(tmp_path: Path) -> None:
         ("table", "attribution", "--base", shipped, "--full", "digits-linear", "--plan"): 0,
         ("replicate", "part1-bs64", "runs/one"): 0,
     }
-    found = _python(COMMANDS, list(expected), folder=tmp_path)
-    assert found == [[code, []] for code in expected.values()]
+    ended = _python(COMMANDS, list(expected), folder=tmp_path)
+    assert ended == [[code, []] for code in expected.values()]
     page = (tmp_path / "pages" / "one.html").read_text()
     assert page.startswith("<!doctype html>")
     assert '<th scope="row">one</th>' in page
+    assert "From epoch to epoch, val_loss with recomputed statistics rises at 0 of 3 steps" in page
 
 
 def test_modules_of_the_reading_side_do_not_import_torch(tmp_path: Path) -> None:

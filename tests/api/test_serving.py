@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+import probe_samples
 import run_folders
 from fewepochs import store
 from fewepochs.api import results, serving, showing
 from fewepochs.errors import StorageError
+from fewepochs.report import page
 
 
 @pytest.fixture
@@ -56,6 +59,24 @@ def test_an_epoch_more_makes_another_version_and_page(address: str, folder: Path
     assert before[1] != after[1]
     assert before[0] != after[0]
     assert ask(address)[1] == after[0]
+
+
+def test_what_a_probe_found_is_shown_and_read_again_when_it_has_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MANY", 0)  # still pictures take long
+    [run] = showing.load([folder], out=folder).runs
+    file = tmp_path / "split.json"
+    pages = serving.Pages([folder], out=folder, targets=(), probes=[file])
+    seen = []
+    for moving in ((1.0, 0.5), (1.0, 1.5)):
+        file.write_text(json.dumps(probe_samples.split(run, moving=moving, recomputed=(0.25, 0.25)).as_dict()))
+        seen.append((pages.version(), "with moving ones at 1." in pages.page()))
+    file.write_text("{")
+
+    assert seen[0][0] != seen[1][0]
+    assert [rises for _, rises in seen] == [False, True]
+    assert "with moving ones at 1." in pages.page()  # the former one, while the file is being replaced
 
 
 def test_a_run_that_cannot_be_read_just_now_leaves_the_page_that_was(address: str, folder: Path) -> None:

@@ -13,9 +13,8 @@ from fewepochs import store
 from fewepochs.probes import landscape, slices, surface
 from fewepochs.probes import moment as moments
 from fewepochs.probes.slices import Line, Plane
-from fewepochs.report import figures, table_text
+from fewepochs.report import figures, findings, table_text
 from fewepochs.report import landscape as pages
-from fewepochs.report import landscape_figure as pictures
 from run_folders import contents
 
 FAST = slices.Settings(points=9, grid=3, images=40)
@@ -40,6 +39,12 @@ def measure(run: store.StoredRun, settings: slices.Settings = FAST) -> slices.Me
     planes = tuple(part for part in parts if isinstance(part, Plane))
     images = {"training": 40, "validation": 40}
     return slices.Measurement("run", store.trained(run), settings, kept, compared, lines, planes, images, 1.0)
+
+
+def drawn(page: table_text.Page) -> figures.Figure:
+    figure = findings.figure(findings.of(page))
+    assert figure is not None
+    return figure
 
 
 def test_lines_go_through_the_moments_before_and_after_the_drop(measured: slices.Measurement) -> None:
@@ -106,7 +111,7 @@ def test_a_run_with_one_state_has_the_lines_through_it_and_a_random_plane(tmp_pa
     assert found.compared == (3,)
     assert [line.name for line in found.lines] == ["gradient", "random"]
     assert [plane.kind for plane in found.planes] == ["random"]
-    assert pictures.figure(found).chart(figures.PAPER) is not None
+    assert drawn(pages.page(found)).chart(figures.PAPER) is not None
 
 
 def test_numbers_and_figure_have_every_slice(measured: slices.Measurement) -> None:
@@ -118,7 +123,7 @@ def test_numbers_and_figure_have_every_slice(measured: slices.Measurement) -> No
     assert [line["line"] for line in found["lines"]] == [line.name for line in measured.lines]
     assert len(found["planes"][0]["path"]) == 3
     for ink in (figures.PAPER, figures.PAGE):
-        spec = figures.specification(pictures.figure(measured), ink=ink)
+        spec = figures.specification(drawn(page), ink=ink)
         assert len(spec["concat"]) == 9
         assert len(figures.rows(spec)) == 7 * 2 * 9 + 9
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import kept_runs
@@ -11,7 +12,7 @@ import torch
 
 from fewepochs import store
 from fewepochs.optim import adam, layout, sgd
-from fewepochs.probes import edge, sharpness
+from fewepochs.probes import bn_split, edge, sharpness
 from fewepochs.probes import moment as moments
 from fewepochs.probes import surface as surfaces
 from fewepochs.specs import updates
@@ -90,18 +91,45 @@ SMALL = (
 )  # fmt: skip
 
 
-def test_adams_view_is_the_hessian_between_the_roots_of_its_divisor(tmp_path: Path) -> None:
-    """By dense algebra of the Hessian's products with unit vectors, which have tests of their own."""
-    run = kept_runs.train(tmp_path / "run", *SMALL, keep=(2,))
-    [moment] = moments.moments(run, bench=kept_runs.bench(run), epochs=(2,))
-    exact = edge.Settings(images=16, most_steps=300, tolerance=1e-8)
-    row = sharpness.at(moment, settings=exact)
-    surface = surfaces.Surface(moment, images=16, seed=0, statistics="stored")
-    size = len(surface.origin)
-    matrix = torch.stack([surface.product(surface.training, unit) for unit in torch.eye(size).double()])
-    assert row.training.value == pytest.approx(float(torch.linalg.eigvalsh(matrix)[-1]), rel=1e-6)
-    surface = surfaces.Surface(moment, images=16, seed=0, statistics="batch")
-    matrix = torch.stack([surface.product(surface.training, unit) for unit in torch.eye(size).double()])
+EXACT = edge.Settings(images=16, most_steps=300, tolerance=1e-8)
+
+
+@pytest.fixture(scope="module")
+def moment(tmp_path_factory: pytest.TempPathFactory) -> moments.Moment:
+    run = kept_runs.train(tmp_path_factory.mktemp("small") / "run", *SMALL, keep=(2,))
+    [found] = moments.moments(run, bench=kept_runs.bench(run), epochs=(2,))
+    return found
+
+
+def dense(moment: moments.Moment, statistics: surfaces.Statistics) -> torch.Tensor:
+    """Return the Hessian on training images, from its products with unit vectors, which have tests of their own."""
+    surface = surfaces.Surface(moment, images=16, seed=0, statistics=statistics)
+    units = torch.eye(len(surface.origin)).double()
+    return torch.stack([surface.product(surface.training, unit) for unit in units])
+
+
+@pytest.fixture(scope="module")
+def stored(moment: moments.Moment) -> edge.Row:
+    return sharpness.at(moment, settings=EXACT)
+
+
+def test_recomputed_statistics_are_put_in_the_place_of_the_stored_ones_and_held(
+    moment: moments.Moment, stored: edge.Row
+) -> None:
+    row = sharpness.at(moment, settings=replace(EXACT, statistics="recomputed", tolerance=1e-3))
+    with moment.at(statistics=bn_split.recomputed(moment)):
+        fresh = float(torch.linalg.eigvalsh(dense(moment, "stored"))[-1])
+    assert row.training.value == pytest.approx(fresh, rel=1e-3)
+    assert stored.training.value != pytest.approx(fresh, rel=1e-2)  # else it would not matter which
+    assert row.preconditioned is not None  # Adam's view has the batches' own, whatever is asked for
+    assert stored.preconditioned is not None
+    assert row.preconditioned.value == pytest.approx(stored.preconditioned.value, rel=1e-3)
+
+
+def test_adams_view_is_the_hessian_between_the_roots_of_its_divisor(moment: moments.Moment, stored: edge.Row) -> None:
+    row = stored
+    assert row.training.value == pytest.approx(float(torch.linalg.eigvalsh(dense(moment, "stored"))[-1]), rel=1e-6)
+    matrix = dense(moment, "batch")
     state = moment.optimizer
     t = int(state["t"])
     hat = state["v"].numpy() / (1 - 0.999**t)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fewepochs import store
 from fewepochs.data import loader
-from fewepochs.probes import lanczos
+from fewepochs.probes import bn_split, lanczos
 from fewepochs.probes import moment as moments
 from fewepochs.probes.surface import Statistics, Surface
 
@@ -58,7 +58,7 @@ def test_its_losses_are_the_runs_own(run: store.StoredRun) -> None:
     assert found.penalty() == pytest.approx(score.penalty, rel=1e-12)
 
 
-@pytest.mark.parametrize("statistics", ["stored", "batch"])
+@pytest.mark.parametrize("statistics", ["stored", "fresh", "batch"])
 def test_products_and_the_largest_eigenvalue_are_those_of_the_dense_hessian(
     statistics: Statistics, run: store.StoredRun
 ) -> None:
@@ -89,7 +89,7 @@ def test_without_the_penalty_the_hessian_is_smaller_by_twice_its_strength(run: s
     assert float(penalty[kernels:].abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize("statistics", ["stored", "recomputed", "batch"])
+@pytest.mark.parametrize("statistics", ["stored", "fresh", "recomputed", "batch"])
 def test_the_gradient_is_that_of_the_losses(statistics: Statistics, run: store.StoredRun) -> None:
     found = surface(run, statistics=statistics, images=40)
     gradient = found.gradient(found.training)
@@ -112,6 +112,15 @@ def test_recomputed_statistics_are_those_of_the_training_images_at_each_point(ru
     stored = surface(run, images=40)
     pooled.move(pooled.origin)
     assert not torch.allclose(pooled.losses(pooled.training), stored.losses(stored.training), rtol=1e-3)
+
+
+def test_fresh_statistics_are_those_of_all_training_images_at_the_moment_and_stay(run: store.StoredRun) -> None:
+    found, moment = surface(run, statistics="fresh", images=40), last(run)
+    held = found.program.statistics.moving.clone()
+    assert torch.allclose(held, bn_split.recomputed(moment), rtol=1e-12)
+    assert not torch.allclose(held, moment.statistics, rtol=1e-2)
+    found.move(1.5 * found.origin)
+    assert torch.equal(found.program.statistics.moving, held)
 
 
 def test_the_moment_is_left_alone_and_half_precision_is_widened(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from fewepochs import store
 from fewepochs.api import results
 from fewepochs.errors import RecipeError
 from fewepochs.records import EvaluationRecord
-from fewepochs.report import figures, noise_law_figure, noise_phases, noise_tables, table_text
+from fewepochs.report import figures, findings, noise_law_figure, noise_phases, noise_tables, table_text
 from fewepochs.stats import noise
 from report_runs import make_run
 
@@ -131,7 +131,7 @@ def test_evaluations_within_epochs_are_taken_where_asked_for() -> None:
 
 
 def test_the_picture_has_the_phases_and_a_line_for_each_batch_size() -> None:
-    figure = noise_law_figure.figure(noise_phases.find(study(SGD, b=1.0, c=-1.0)))
+    figure = findings.figure(findings.of(noise_tables.build(noise_phases.find(study(SGD, b=1.0, c=-1.0)))))
     assert figure is not None
     drawn = figures.specification(figure)
     rows = figures.rows(drawn)
@@ -141,14 +141,15 @@ def test_the_picture_has_the_phases_and_a_line_for_each_batch_size() -> None:
     lines = drawn["datasets"][noise_law_figure.LAWS]
     assert [line["arm"] for line in lines[::2]] == ["sgd, batch 32", "sgd, batch 64", "sgd, batch 128"]
     assert lines[1]["noise"] / lines[0]["noise"] == pytest.approx(lines[1]["x"] / lines[0]["x"], rel=0.3)
-    both = noise_law_figure.figure(noise_phases.find([*study(SGD, b=1.0, c=-1.0), *study(ADAM, b=1.0, c=0.5)]))
+    mixed = noise_phases.find([*study(SGD, b=1.0, c=-1.0), *study(ADAM, b=1.0, c=0.5)])
+    both = findings.figure(findings.of(noise_tables.build(mixed)))
     assert both is not None
     assert {row["over"] for row in figures.rows(figures.specification(both))} == {"rate"}
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="nothing to draw: no phase is long enough"):
-        results.noise_picture(results.noise([make_run(epochs=15)]), to=tmp_path / "x.svg")
+        results.noise_picture(results.noise_page(results.noise([make_run(epochs=15)])), to=tmp_path / "x.svg")
 
 
 def test_numbers_are_json_and_csv() -> None:

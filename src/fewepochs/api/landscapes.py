@@ -19,7 +19,7 @@ from fewepochs.errors import Problem, RecipeError
 if TYPE_CHECKING:
     from fewepochs.probes import edge, slices
     from fewepochs.probes.bench import Bench
-    from fewepochs.report import figures, table_text
+    from fewepochs.report import table_text
 
 Runtime = runtimes.Runtime
 
@@ -48,6 +48,8 @@ def sharpness(
         states = len(moments.kept(run)) if epochs is None else len(set(epochs))
         each = 3 * (settings.most_steps + 1)
         say(f"{states} states, at most {each} products with the Hessian of {images['training']:,} images each")
+        if settings.statistics == "recomputed":
+            say(f"and a pass over all {len(bench.data.train):,} training images for the statistics of each")
         rows = []
         for row in probe.measure(run, bench=bench, settings=settings, epochs=epochs):
             say(f"epoch {row.epoch}: {row.training.value:.4g} on training, {row.validation.value:.4g} on validation")
@@ -103,25 +105,11 @@ def sharpness_page(found: edge.Measurement) -> table_text.Page:
     return pages.page(found)
 
 
-def sharpness_figure(found: edge.Measurement) -> figures.Figure:
-    """Return what `sharpness` found as a figure."""
-    from fewepochs.report import sharpness as pages
-
-    return pages.figure(found)
-
-
 def landscape_page(found: slices.Measurement) -> table_text.Page:
     """Return what `landscape` found as tables: shifts, widths, walls."""
     from fewepochs.report import landscape as pages
 
     return pages.page(found)
-
-
-def landscape_figure(found: slices.Measurement) -> figures.Figure:
-    """Return what `landscape` found as a figure."""
-    from fewepochs.report import landscape_figure as pages
-
-    return pages.figure(found)
 
 
 def _silent(_: str) -> None:

@@ -17,7 +17,7 @@ from fewepochs.specs import updates
 if TYPE_CHECKING:
     from fewepochs.probes import scores
     from fewepochs.probes.bench import Bench
-    from fewepochs.report import figures, table_text
+    from fewepochs.report import figures, probed, table_text
 
 Runtime = runtimes.Runtime
 
@@ -100,30 +100,30 @@ def bn_split_page(
     """Return what `bn_split` found in the run at `path` as a table."""
     from fewepochs.report import bn_split as pages
 
-    recipe = store.trained(store.read(path))
+    run = store.read(path)
+    recipe = store.trained(run)
     averages = not isinstance(recipe.averaging, updates.NoAveraging) or isinstance(
         recipe.optimizer, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW
     )
     size = batch_size or recipe.batch_size
-    return pages.page(path.name, found, augmented=augmented, batch_size=size, averaged=averages)
+    return pages.page(_named(run), found, augmented=augmented, batch_size=size, averaged=averages)
 
 
 def gradient_noise_page(path: Path, found: Sequence[scores.GradientNoise], *, layers: bool = False) -> table_text.Page:
     """Return what `gradient_noise` found in the run at `path` as tables, with one of the layers if asked for."""
     from fewepochs.report import gradient_noise as pages
 
-    return pages.page(path.name, found, layers=layers)
+    return pages.page(_named(store.read(path)), found, layers=layers)
 
 
-def bn_split_figure(path: Path, found: Sequence[scores.BnSplit]) -> figures.Figure:
-    """Return what `bn_split` found in the run at `path` as a figure."""
-    from fewepochs.report import bn_split as pages
+def figure(page: table_text.Page) -> figures.Figure | None:
+    """Return the figure of a probe's tables, the same as on a report's page; None where there is nothing to draw."""
+    from fewepochs.report import findings
 
-    return pages.figure(path.name, found)
+    return findings.figure(findings.of(page))
 
 
-def gradient_noise_figure(path: Path, found: Sequence[scores.GradientNoise]) -> figures.Figure | None:
-    """Return what `gradient_noise` found in the run at `path` as a figure; None where there is no scale to draw."""
-    from fewepochs.report import gradient_noise as pages
+def _named(run: store.StoredRun) -> probed.Run:
+    from fewepochs.report import probed
 
-    return pages.figure(path.name, found)
+    return probed.Run(name=run.name, digest=run.digest)

@@ -92,9 +92,16 @@ class Runs(Sequence[store.StoredRun]):
         frame = pd.DataFrame(rows, columns=["run", "recipe", "seed", "target", *names])
         return _numeric(frame, but=("reached", "pinned"))
 
-    def report(self, to: str | Path, *, targets: Sequence[float] = ()) -> Path:
-        """Write the report of the runs as one offline HTML file; return its path. Raises StorageError."""
-        return results.report(self.stored, to=Path(to), targets=targets, question=self.question, found=self.found)
+    def report(self, to: str | Path, *, targets: Sequence[float] = (), probes: Sequence[str | Path] = ()) -> Path:
+        """Write the report of the runs as one offline HTML file; return its path.
+
+        `probes` are files in which probes' commands wrote with --json what they found. Raises StorageError, and
+        RecipeError for one of these.
+        """
+        read = [Path(path) for path in probes]
+        return results.report(
+            self.stored, to=Path(to), targets=targets, question=self.question, found=self.found, probes=read
+        )
 
 
 @dataclass(frozen=True, repr=False)

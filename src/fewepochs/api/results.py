@@ -99,11 +99,11 @@ def noise_page(found: noise_phases.Found) -> table_text.Page:
     return noise_tables.build(found)
 
 
-def noise_picture(found: noise_phases.Found, *, to: Path) -> Path:
-    """Draw what `noise` found into the file `to`; return its path. Raises RecipeError where nothing is to be drawn."""
-    from fewepochs.report import noise_law_figure, picture
+def noise_picture(page: table_text.Page, *, to: Path) -> Path:
+    """Draw the tables of `noise_page` into the file `to`; return its path. Raises RecipeError for nothing to draw."""
+    from fewepochs.report import findings, picture
 
-    figure = noise_law_figure.figure(found)
+    figure = findings.figure(findings.of(page))
     if figure is None:
         raise RecipeError("command line", (Problem("--to", "nothing to draw: no phase is long enough"),))
     picture.write(to, figure)
@@ -168,15 +168,26 @@ def page(
     title: str | None = None,
     question: str = "",
     found: Mapping[str, Any] | None = None,
+    probes: Sequence[Path] = (),
     version: str | None = None,
 ) -> str:
     """Return the report of `runs` as one offline HTML document; see `report.page.render`.
 
-    A page with a `version` asks the server that it came from for a newer one.
+    `probes` are files in which probes' commands wrote with --json what they found. A page with a `version` asks the
+    server that it came from for a newer one. Raises StorageError and RecipeError for a file of `probes`.
     """
-    from fewepochs.report import page
+    from fewepochs.report import findings, page
 
-    return page.render(runs, targets=targets, title=title, question=question, found=found, live=version)
+    read = [findings.read(path) for path in probes]
+    return page.render(runs, targets=targets, title=title, question=question, found=found, probes=read, live=version)
+
+
+def check_probes(probes: Sequence[Path]) -> None:
+    """Raise StorageError or RecipeError for a file of `probes` that a report cannot show."""
+    from fewepochs.report import findings
+
+    for path in probes:
+        findings.read(path)
 
 
 def report(
@@ -187,11 +198,16 @@ def report(
     title: str | None = None,
     question: str = "",
     found: Mapping[str, Any] | None = None,
+    probes: Sequence[Path] = (),
 ) -> Path:
-    """Write the report of `runs` as one offline HTML file; return its path. Raises StorageError."""
+    """Write the report of `runs` as one offline HTML file; return its path. Arguments as for `page`.
+
+    Raises StorageError, and RecipeError for a file of `probes`.
+    """
+    content = page(runs, targets=targets, title=title, question=question, found=found, probes=probes)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{to.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(to, page(runs, targets=targets, title=title, question=question, found=found).encode())
+    store.write_whole(to, content.encode())
     return to

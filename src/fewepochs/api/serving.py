@@ -30,15 +30,17 @@ HEADERS = {
 class Pages:
     """The page of a subject, made once for each of its versions, and the port at which it is served."""
 
-    def __init__(self, subject: Sequence[Path], *, out: Path, targets: Sequence[float]) -> None:
-        self._subject, self._out, self._targets = subject, out, targets
+    def __init__(
+        self, subject: Sequence[Path], *, out: Path, targets: Sequence[float], probes: Sequence[Path] = ()
+    ) -> None:
+        self._subject, self._out, self._targets, self._probes = subject, out, targets, probes
         self._lock = threading.Lock()
         self._page: tuple[str, str] | None = None
         self.port = 0
 
     def version(self) -> str:
         """Return the mark of what is stored now."""
-        return showing.version(self._subject, out=self._out)
+        return showing.version(self._subject, out=self._out, others=self._probes)
 
     def page(self) -> str:
         """Return the page. What cannot be read now, while a file is being replaced, leaves the former one.
@@ -63,14 +65,20 @@ class Pages:
             title=seen.title,
             question=seen.question,
             found=seen.found,
+            probes=self._probes,
             version=version,
         )
 
 
 @contextmanager
-def page(subject: Sequence[Path], *, out: Path, targets: Sequence[float], port: int) -> Iterator[str]:
-    """Serve the page of `subject` while inside; yield its address. Raises StorageError for a port that is taken."""
-    pages = Pages(subject, out=out, targets=targets)
+def page(
+    subject: Sequence[Path], *, out: Path, targets: Sequence[float], port: int, probes: Sequence[Path] = ()
+) -> Iterator[str]:
+    """Serve the page of `subject` while inside; yield its address. Raises StorageError for a port that is taken.
+
+    `probes` are files of what probes found; they are read again when they change.
+    """
+    pages = Pages(subject, out=out, targets=targets, probes=probes)
     try:
         server = ThreadingHTTPServer((HOST, port), _handler(pages))
     except OSError as error:

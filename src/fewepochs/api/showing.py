@@ -79,10 +79,13 @@ def load(paths: Sequence[Path], *, out: Path) -> Shown:
     return Shown(runs, planned, studies.answer(planned) if any(run.epochs for run in runs) else None)
 
 
-def version(paths: Sequence[Path], *, out: Path) -> str:
-    """Return a mark that changes when anything does of what `load` would return: a run, an epoch, a study's file."""
+def version(paths: Sequence[Path], *, out: Path, others: Sequence[Path] = ()) -> str:
+    """Return a mark that changes when anything does of what `load` would return: a run, an epoch, a study's file.
+
+    So it does when one of the files `others` changes.
+    """
     digest = hashlib.sha256()
-    for path in _files(paths, out=out):
+    for path in (*_files(paths, out=out), *others):
         try:
             found = path.stat()
         except OSError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -47,7 +46,7 @@ def landscape(
     from fewepochs.probes import slices
 
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
-    _check_picture(to)
+    measuring.check_picture(to)
     kinds: Any = tuple(dict.fromkeys(along)) if along else slices.KINDS  # what is no choice is found out with the rest
     settings = slices.Settings(
         kinds=kinds, points=points, grid=grid, images=images, seed=seed, statistics=statistics,  # type: ignore[arg-type]
@@ -60,9 +59,7 @@ def landscape(
         runtime=landscapes.Runtime(device=device, threads=threads, data=data),
         say=output.say,
     )
-    tables.print_page(landscapes.landscape_page(found), form=form)
-    if to is not None:
-        _draw(landscapes.landscape_figure(found), to=to)
+    measuring.show(landscapes.landscape_page(found), form=form, to=to)
 
 
 def sharpness(
@@ -71,7 +68,9 @@ def sharpness(
     images: ImagesOption = 256,
     statistics: Annotated[
         str,
-        typer.Option("--statistics", help="BN: stored (a fixed function), or batch (as in training)."),
+        typer.Option(
+            "--statistics", help="BN: stored, recomputed (on all training images), or batch (as in training)."
+        ),
     ] = "stored",
     without_penalty: Annotated[
         bool, typer.Option("--without-penalty", help="Of the cross-entropy alone, without the L2 penalty.")
@@ -93,7 +92,7 @@ def sharpness(
     from fewepochs.probes import edge
 
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
-    _check_picture(to)
+    measuring.check_picture(to)
     found = landscapes.sharpness(
         run,
         settings=edge.Settings(
@@ -108,21 +107,4 @@ def sharpness(
         runtime=landscapes.Runtime(device=device, threads=threads, data=data),
         say=output.say,
     )
-    tables.print_page(landscapes.sharpness_page(found), form=form)
-    if to is not None:
-        _draw(landscapes.sharpness_figure(found), to=to)
-
-
-def _check_picture(to: Path | None) -> None:
-    if to is not None:
-        from fewepochs.report import picture
-
-        picture.check(to, data=True)
-
-
-def _draw(figure: object, *, to: Path) -> None:
-    from fewepochs.report import figures, picture
-
-    assert isinstance(figure, figures.Figure)
-    picture.write(to, figure)
-    output.say(f"picture: {to}")
+    measuring.show(landscapes.sharpness_page(found), form=form, to=to)

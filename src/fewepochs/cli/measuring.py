@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fewepochs.api import measuring
 from fewepochs.cli import options, output, tables
+
+if TYPE_CHECKING:
+    from fewepochs.report import table_text
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that keeps states (--snapshots).")]
 EpochsOption = Annotated[
@@ -46,9 +49,7 @@ def bn_split(
         runtime=measuring.Runtime(device=device, threads=threads, kernels=kernels, data=data),
         say=output.say,
     )
-    tables.print_page(measuring.bn_split_page(run, found, augmented=augmented, batch_size=batch_size), form=form)
-    if to is not None:
-        _draw(measuring.bn_split_figure(run, found), to=to)
+    show(measuring.bn_split_page(run, found, augmented=augmented, batch_size=batch_size), form=form, to=to)
 
 
 def gradient_noise(
@@ -78,25 +79,32 @@ def gradient_noise(
         runtime=measuring.Runtime(device=device, threads=threads, kernels=kernels, data=data),
         say=output.say,
     )
-    tables.print_page(measuring.gradient_noise_page(run, found, layers=layers), form=form)
-    if to is not None:
-        _draw(measuring.gradient_noise_figure(run, found), to=to)
+    show(measuring.gradient_noise_page(run, found, layers=layers), form=form, to=to)
 
 
-def _epochs(text: str | None, *, to: Path | None) -> list[int] | None:
-    """Return the epochs that `text` names; a picture that cannot be drawn is refused before anything is measured."""
+def check_picture(to: Path | None) -> None:
+    """Refuse a picture that cannot be drawn before anything is measured."""
     if to is not None:
         from fewepochs.report import picture
 
         picture.check(to, data=True)
-    return None if text is None else options.numbers("--epochs", text)
 
 
-def _draw(figure: Any, *, to: Path) -> None:
+def show(page: table_text.Page, *, form: tables.Form, to: Path | None) -> None:
+    """Print what a probe found, and draw it where that is asked for."""
+    tables.print_page(page, form=form)
+    if to is None:
+        return
     from fewepochs.report import picture
 
+    figure = measuring.figure(page)
     if figure is None:
         output.say("no picture: nowhere is the gradient told from its noise")
         return
     picture.write(to, figure)
     output.say(f"picture: {to}")
+
+
+def _epochs(text: str | None, *, to: Path | None) -> list[int] | None:
+    check_picture(to)
+    return None if text is None else options.numbers("--epochs", text)

@@ -32,9 +32,10 @@ def noise(
     if to is not None:
         _check_picture(to)
     found = results.noise(results.load_runs(runs), by=by, spike=spike, first=first)  # type: ignore[arg-type]
-    tables.print_page(results.noise_page(found), form=form)
+    page = results.noise_page(found)
+    tables.print_page(page, form=form)
     if to is not None:
-        output.say(f"picture: {results.noise_picture(found, to=to)}")
+        output.say(f"picture: {results.noise_picture(page, to=to)}")
 
 
 def _check_picture(to: Path) -> None:

@@ -80,6 +80,15 @@ def report(
     to: Annotated[Path, typer.Option("--to", "-o", help="The HTML file to write.")] = Path(training.REPORT),
     out: options.OutOption = Path("runs"),
     target: options.TargetOption = None,
+    probe: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--probe",
+            metavar="FILE",
+            help="What a probe found: a file that bn-split, gradient-noise, sharpness, landscape or noise wrote with "
+            "--json; repeatable.",
+        ),
+    ] = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve the page on this machine alone, and renew it while runs go on.")
     ] = False,
@@ -87,26 +96,38 @@ def report(
     as_json: options.JsonOption = False,
 ) -> None:
     """Write one offline HTML file about runs or a study: the answer, curves, crossings, cost, recipes, environment."""
-    targets = options.targets(target)
+    targets, probes = options.targets(target), tuple(probe or ())
     if serve:
-        _serve(subject, out=out, targets=targets, port=port, as_json=as_json)
+        _serve(subject, out=out, targets=targets, probes=probes, port=port, as_json=as_json)
         return
     seen = showing.load(subject, out=out)
-    page = results.report(seen.runs, to=to, targets=targets, title=seen.title, question=seen.question, found=seen.found)
+    page = results.report(
+        seen.runs,
+        to=to,
+        targets=targets,
+        title=seen.title,
+        question=seen.question,
+        found=seen.found,
+        probes=probes,
+    )
     if as_json:
         output.print_json({"report": str(page), **results.summarise(seen.runs, targets=targets)})
     else:
         output.out(str(page))
 
 
-def _serve(subject: list[Path], *, out: Path, targets: Sequence[float], port: int, as_json: bool) -> None:
+def _serve(
+    subject: list[Path], *, out: Path, targets: Sequence[float], probes: Sequence[Path], port: int, as_json: bool
+) -> None:
     """Serve the page until a signal comes."""
     from fewepochs.api import pace, serving
     from fewepochs.train import interrupt
 
     showing.load(subject, out=out)  # what is wrong with the question is said at once
+    results.check_probes(probes)
     clock = pace.Pace(3600.0)
-    with serving.page(subject, out=out, targets=targets, port=port) as address, interrupt.catching(clock) as caught:
+    served = serving.page(subject, out=out, targets=targets, port=port, probes=probes)
+    with served as address, interrupt.catching(clock) as caught:
         facts: dict[str, Any] = {"address": address}
         output.print_json(facts) if as_json else output.out(f"{address} (Ctrl-C ends)")
         while clock.wait():

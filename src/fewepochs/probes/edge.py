@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fewepochs import recipe as recipes
 from fewepochs.errors import Problem
 from fewepochs.specs import updates
 
 Kind = Literal["hessian", "preconditioned"]
-MODES = ("stored", "batch")
+Statistics = Literal["stored", "recomputed", "batch"]
+MODES: tuple[Statistics, ...] = get_args(Statistics)
 MOST_IMAGES = 100_000
 
 
@@ -72,7 +73,7 @@ class Settings:
 
     images: int = 256
     seed: int = 0
-    statistics: Literal["stored", "batch"] = "stored"
+    statistics: Statistics = "stored"
     penalty: bool = True
     tolerance: float = 1e-2
     most_steps: int = 40

@@ -5,7 +5,8 @@
 
 Losses are those of `surface`: images without augmentation, the same at every moment. The loss contains the L2 penalty,
 as in training, unless left out; it adds at least 0 and at most twice its strength to an eigenvalue. With BN's stored
-statistics the loss is a fixed function of the weights; with "batch" it is the mean of the losses of batches of the
+statistics the loss is a fixed function of the weights, and so it is with "recomputed" ones, those of all training
+images at the moment, held while it is differentiated; with "batch" it is the mean of the losses of batches of the
 recipe's size, which is what training descends.
 
 For Adam and AdamW the training loss's Hessian is also taken as Adam sees it, D^-1/2 H D^-1/2 with D of the moment (see
@@ -17,7 +18,7 @@ by its own strength and is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -27,8 +28,16 @@ from fewepochs.data import loader
 from fewepochs.probes import bench as benches
 from fewepochs.probes import edge, lanczos, last_step
 from fewepochs.probes import moment as moments
+from fewepochs.probes import surface as surfaces
 from fewepochs.probes.surface import Surface
 from fewepochs.specs import updates
+
+STATISTICS: Mapping[edge.Statistics, surfaces.Statistics] = {
+    "stored": "stored",
+    "recomputed": "fresh",
+    "batch": "batch",
+}
+"""What the surface is to take; it would recompute others at each point."""
 
 
 def measure(
@@ -41,7 +50,7 @@ def measure(
 
 def at(moment: moments.Moment, *, settings: edge.Settings) -> edge.Row:
     """Return the sharpness at `moment`; at most 3 (settings.most_steps + 1) products with a Hessian."""
-    surface = Surface(moment, images=settings.images, seed=settings.seed, statistics=settings.statistics)
+    surface = Surface(moment, images=settings.images, seed=settings.seed, statistics=STATISTICS[settings.statistics])
     lr, momentum = last_step.rate_and_momentum(moment)
     return edge.Row(
         epoch=moment.epoch,

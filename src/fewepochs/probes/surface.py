@@ -5,7 +5,9 @@ weights; the L2 penalty is given by itself. What BN normalises with is part of t
 
     stored      the moment's moving statistics, wherever the weights are: a fixed function of the weights, that of the
                 evaluation at the moment, but wrong away from it
-    recomputed  at each point those of the training images there, pooled as for averaged weights
+    fresh       those of all training images at the moment, wherever the weights are: a fixed function, too, that of an
+                evaluation without stale statistics
+    recomputed  at each point those of the training images drawn, pooled as for averaged weights
     batch       each batch's own, as in training: mean over batches of the recipe's size
 
 The surface has a program of its own, in float32 at least and with torch's kernels, which can be differentiated twice;
@@ -29,7 +31,9 @@ from fewepochs.specs import updates
 from fewepochs.train import loop
 from fewepochs.train import step as programs
 
-Statistics = Literal["stored", "recomputed", "batch"]
+Statistics = Literal["stored", "fresh", "recomputed", "batch"]
+FIXED: tuple[Statistics, ...] = ("stored", "fresh")
+"""Statistics that do not move with the weights."""
 
 
 class Surface:
@@ -43,26 +47,26 @@ class Surface:
         self.training = _some(moment.data.train, images, seed=seed, name="training")
         self.validation = _some(moment.data.validation, images, seed=seed, name="validation")
         self._statistics: Statistics = statistics
-        self._stored = moment.statistics.clone()
+        self._held = moment.statistics.clone()
         self._batch_size = recipe.batch_size if statistics == "batch" else programs.EVALUATION_BATCH
         regularisation = recipe.regularisation
         self.strength, self._penalised = 0.0, 0
         if isinstance(regularisation, updates.L2):
             self.strength = regularisation.strength
             self._penalised = self.program.weights.layout.touched(regularisation.on)
+        self._publish(self.origin)
+        if statistics == "fresh":
+            self._pool(moment.data.train)
+            self._held = self.program.statistics.moving.clone()
         self.move(self.origin)
 
     @torch.no_grad()
     def move(self, weights: Tensor) -> None:
         """Go to `weights` [P]; statistics that are to be recomputed are taken there."""
-        self.program.weights.master.copy_(weights)
-        self.program.weights.publish()
-        self.program.statistics.moving.copy_(self._stored)
+        self._publish(weights)
+        self.program.statistics.moving.copy_(self._held)
         if self._statistics == "recomputed":
-            self._set_mode(training=True)
-            for start, x_NCHW, _ in self._batches(self.training):
-                self.program.logits(x_NCHW)
-                self.program.statistics.pool(batch_size=len(x_NCHW), before=start)
+            self._pool(self.training)
 
     @torch.no_grad()
     def losses(self, part: loader.Part) -> Tensor:
@@ -85,7 +89,7 @@ class Surface:
 
         Where statistics are recomputed it is that of batches with their own: the statistics move with the weights.
         """
-        self._set_mode(training=self._statistics != "stored")
+        self._set_mode(training=self._statistics not in FIXED)
         total = torch.zeros_like(self.origin)
         for _, x_NCHW, labels_N in self._batches(part):
             total += self.program.gradient(x_NCHW, labels_N) * (len(labels_N) / len(part))
@@ -93,7 +97,7 @@ class Surface:
 
     def product(self, part: loader.Part, vector: Tensor, *, penalty: bool = True) -> Tensor:
         """Return the Hessian of the mean loss here times `vector` [P], by differentiating twice."""
-        self._set_mode(training=self._statistics != "stored")
+        self._set_mode(training=self._statistics not in FIXED)
         weights = self.program.weights
         total = torch.zeros_like(vector)
         for _, x_NCHW, labels_N in self._batches(part):
@@ -104,6 +108,19 @@ class Surface:
         if penalty and self.strength:
             total[: self._penalised] += 2.0 * self.strength * vector[: self._penalised]
         return total
+
+    @torch.no_grad()
+    def _publish(self, weights: Tensor) -> None:
+        self.program.weights.master.copy_(weights)
+        self.program.weights.publish()
+
+    @torch.no_grad()
+    def _pool(self, part: loader.Part) -> None:
+        """Take the statistics of the images of `part` at the weights as they are."""
+        self._set_mode(training=True)
+        for start, x_NCHW, _ in self._batches(part):
+            self.program.logits(x_NCHW)
+            self.program.statistics.pool(batch_size=len(x_NCHW), before=start)
 
     def _batches(self, part: loader.Part) -> Iterator[tuple[int, Tensor, Tensor]]:
         for start in range(0, len(part), self._batch_size):

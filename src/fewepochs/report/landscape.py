@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from fewepochs import recipe as recipes
 from fewepochs.probes import slices, valleys
 from fewepochs.probes.slices import Line, Measurement, Plane
-from fewepochs.probes.valleys import Estimate, Part, Shift, Valley
-from fewepochs.report import table_text
-
-PARTS: tuple[Part, Part] = ("training", "validation")
+from fewepochs.probes.valleys import Estimate, Shift, Valley
+from fewepochs.report import labels, probed, table_text
+from fewepochs.report.landscape_form import PARTS, Curve, Grid, Landscape, Moved, told
 
 
 def page(found: Measurement) -> table_text.Page:
@@ -22,53 +23,70 @@ def page(found: Measurement) -> table_text.Page:
         for part, losses in zip(PARTS, (line.training, line.validation), strict=True)
     ]
     asked = {
-        "run": found.run,
+        **probed.header("landscape", probed.Run(name=found.run, digest=recipes.digest(found.recipe))),
         "recipe": found.recipe.name,
         "settings": asdict(found.settings),
         "compared": list(found.compared),
         "kept": {str(epoch): lr for epoch, lr in found.kept.items()},
         "images": dict(found.images),
         "seconds": found.seconds,
-        "lines": [_curve(line) for line in found.lines],
-        "planes": [_grid(plane) for plane in found.planes],
+        "lines": [_curve(line).model_dump() for line in found.lines],
+        "planes": [_grid(plane).model_dump() for plane in found.planes],
     }
     tables = (_shifts(found, shifts), _widths(both), _walls(both)) if found.lines else ()
     return table_text.Page("landscape", tables, notes=tuple(_notes(found)), asked=asked)
 
 
-def told(epochs: tuple[int, ...]) -> str:
-    """Return through which moments a line goes.
-
-    >>> told((4, 6))
-    '4 to 6'
-    """
-    return " to ".join(map(str, epochs))
-
-
-def _curve(line: Line) -> dict[str, Any]:
-    return {
-        "kind": line.kind,
-        "line": line.name,
-        "epochs": list(line.epochs),
-        "length": line.length,
-        "t": line.places.tolist(),
-        "training": line.training.mean(1).tolist(),
-        "validation": line.validation.mean(1).tolist(),
-        "penalty": line.penalty.tolist(),
-    }
+def sentences(found: Landscape) -> Iterator[str]:
+    """Yield on which lines one surface is shifted against the other, and how much alike they are then."""
+    moved = found.shifts
+    if not moved:
+        return
+    apart = [one for one in moved if one.is_told]
+    where = "; ".join(f"{one.line}, epoch {one.epochs}: {_interval(one)}" for one in apart)
+    if apart:
+        yield f"Validation is shifted against training on {len(apart)} of {len(moved)} lines ({where})."
+    else:
+        yield f"A shift of validation against training is told from 0 on none of {len(moved)} lines."
+    likeness = [one.likeness for one in moved if one.likeness is not None]
+    if likeness:
+        offsets = [one.offset for one in moved]
+        yield (
+            f"Shifted, and raised by {min(offsets):.3g} to {max(offsets):.3g}, the training curves are the validation "
+            f"curves to a likeness of {min(likeness):.3f} to {max(likeness):.3f} (1: alike)."
+        )
 
 
-def _grid(plane: Plane) -> dict[str, Any]:
-    return {
-        "kind": plane.kind,
-        "epoch": plane.epoch,
-        "across": plane.across.tolist(),
-        "down": plane.down.tolist(),
-        "training": plane.training.tolist(),
-        "validation": plane.validation.tolist(),
-        "path": [list(place) for place in plane.path],
-        "explained": plane.explained,
-    }
+def _interval(one: Moved) -> str:
+    low, high = ("open" if end is None else f"{end:.3g}" for end in (one.low, one.high))
+    return f"{one.value:.3g}, {low} to {high}"
+
+
+def _curve(line: Line) -> Curve:
+    return Curve(
+        kind=line.kind,
+        line=line.name,
+        epochs=line.epochs,
+        length=line.length,
+        t=tuple(line.places.tolist()),
+        training=tuple(line.training.mean(1).tolist()),
+        validation=tuple(line.validation.mean(1).tolist()),
+        penalty=tuple(line.penalty.tolist()),
+    )
+
+
+def _grid(plane: Plane) -> Grid:
+    training, validation = (tuple(map(tuple, part.tolist())) for part in (plane.training, plane.validation))
+    return Grid(
+        kind=plane.kind,
+        epoch=plane.epoch,
+        across=tuple(plane.across.tolist()),
+        down=tuple(plane.down.tolist()),
+        training=training,
+        validation=validation,
+        path=plane.path,
+        explained=plane.explained,
+    )
 
 
 def _about(line: Line) -> dict[str, Any]:
@@ -86,7 +104,7 @@ def _shifts(found: Measurement, shifts: list[Shift]) -> table_text.Table:
         )
     images = " and ".join(f"{count:,} {name}" for name, count in found.images.items())
     title = (
-        f"{found.run}: validation surface against training surface, {images} images, "
+        f"{labels.shown(found.run)}: validation surface against training surface, {images} images, "
         f"BN statistics {found.settings.statistics}: L_val(t + shift) = L_train(t) + offset"
     )
     heads = ("line", "epochs", "shift", "95% interval", "offset", "likeness", "unshifted")

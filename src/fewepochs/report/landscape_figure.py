@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
-from fewepochs.probes.slices import Line, Measurement, Plane
-from fewepochs.report import figures, landscape
+from fewepochs.report import figures, labels
+from fewepochs.report.landscape_form import PARTS, Curve, Grid, Landscape, told
 
 HEIGHT, GAP = 170, 24
 LINES, PLANES, PATH = "lines", "planes", "path"
@@ -23,25 +24,25 @@ FEW = 1e-4
 """A loss below this is drawn at it: on a logarithmic axis a perfect fit has no place."""
 
 
-def figure(found: Measurement) -> figures.Figure:
+def figure(found: Landscape) -> figures.Figure:
     """Return all slices of a run as one figure."""
-    what = ", ".join(f"{line.name} (epoch {landscape.told(line.epochs)})" for line in found.lines)
+    what = ", ".join(f"{line.line} (epoch {told(line.epochs)})" for line in found.lines)
     return figures.Figure(
         name="landscape",
-        title=f"{found.run}: slices of training and validation loss",
+        title=f"{labels.shown(found.run)}: slices of training and validation loss",
         alternative=f"Training and validation loss on lines through the weights: {what}; {len(found.planes)} planes.",
         chart=lambda ink: _chart(found, ink=ink),
         table=(LINES, PLANES),
     )
 
 
-def _chart(found: Measurement, *, ink: figures.Ink) -> alt.ConcatChart:
+def _chart(found: Landscape, *, ink: figures.Ink) -> alt.ConcatChart:
     ordered = sorted(found.lines, key=lambda line: (line.kind != "gradient", line.kind != "random", line.kind))
     panels: list[alt.LayerChart] = [_line(line, ordered, ink=ink) for line in ordered]
     whole = len(panels) // 2 * 2  # the two halves of a plane stand side by side, an odd line below them
-    panels[whole:whole] = [_plane(plane, part, ink=ink) for plane in found.planes for part in landscape.PARTS]
+    panels[whole:whole] = [_plane(plane, part, ink=ink) for plane in found.planes for part in PARTS]
     title = alt.TitleParams(
-        text=f"{found.run}: slices of the loss",
+        text=f"{labels.shown(found.run)}: slices of the loss",
         subtitle="cross-entropy; training red and dashed, validation blue",
         anchor="start",
         color=ink.text,
@@ -64,31 +65,31 @@ def _chart(found: Measurement, *, ink: figures.Ink) -> alt.ConcatChart:
     return chart
 
 
-def _points(line: Line) -> list[dict[str, Any]]:
+def _points(line: Curve) -> list[dict[str, Any]]:
     """Return the curves of a line, columns side by side."""
-    about = {"line": line.name, "epochs": landscape.told(line.epochs)}
-    curves = {"training": line.training.mean(1), "validation": line.validation.mean(1)}
+    about = {"line": line.line, "epochs": told(line.epochs)}
+    curves = {"training": line.training, "validation": line.validation}
     return [
         about | {"part": part, "t": t, "loss": loss}
         for part, curve in curves.items()
-        for t, loss in zip(line.places.tolist(), curve.tolist(), strict=True)
+        for t, loss in zip(line.t, curve, strict=True)
     ]
 
 
-def _cells(plane: Plane) -> list[dict[str, Any]]:
-    pairs = itertools.product(enumerate(plane.down.tolist()), enumerate(plane.across.tolist()))
+def _cells(plane: Grid) -> list[dict[str, Any]]:
+    pairs = itertools.product(enumerate(plane.down), enumerate(plane.across))
     return [
         {"plane": plane.kind, "across": across, "down": down}
-        | {"training": float(plane.training[i, j]), "validation": float(plane.validation[i, j])}
+        | {"training": plane.training[i][j], "validation": plane.validation[i][j]}
         for (i, down), (j, across) in pairs
     ]
 
 
-def _line(line: Line, lines: list[Line], *, ink: figures.Ink) -> alt.LayerChart:
-    alike = [other for other in lines if other.kind == line.kind and other.name == line.name]
-    losses = [max(FEW, value) for other in alike for curve in _curves(other) for value in curve]
+def _line(line: Curve, lines: list[Curve], *, ink: figures.Ink) -> alt.LayerChart:
+    alike = [other for other in lines if other.kind == line.kind and other.line == line.line]
+    losses = [max(FEW, value) for other in alike for curve in (other.training, other.validation) for value in curve]
     log = figures.is_log(losses)
-    places = [place for other in alike for place in (other.places[0], other.places[-1])]
+    places = [place for other in alike for place in (other.t[0], other.t[-1])]
     x = alt.X(
         "t:Q",
         title="t",
@@ -104,10 +105,10 @@ def _line(line: Line, lines: list[Line], *, ink: figures.Ink) -> alt.LayerChart:
     dash = alt.StrokeDash(
         "part:N", scale=alt.Scale(domain=["training", "validation"], range=[[5, 2], [1, 0]]), legend=None
     )
-    epochs = landscape.told(line.epochs)
+    epochs = told(line.epochs)
     base = (
         alt.Chart(alt.NamedData(LINES))
-        .transform_filter(f"datum.line === '{line.name}' && datum.epochs === '{epochs}'")
+        .transform_filter(f"datum.line === '{line.line}' && datum.epochs === '{epochs}'")
         .transform_calculate(shown=f"max(datum.loss, {FEW})")
     )
     curve = base.mark_line(strokeWidth=1.8, clip=True, aria=False).encode(
@@ -115,17 +116,13 @@ def _line(line: Line, lines: list[Line], *, ink: figures.Ink) -> alt.LayerChart:
     )
     marks = alt.Chart(alt.InlineData(values=[{"t": float(t)} for t in range(len(line.epochs))]))
     rule = marks.mark_rule(color=ink.line, strokeWidth=1, strokeDash=[4, 3], aria=False).encode(x=x)
-    heading = figures.heading(f"{line.name}, epoch {epochs}", ink=ink)
+    heading = figures.heading(f"{line.line}, epoch {epochs}", ink=ink)
     return alt.LayerChart(layer=[rule, curve], width=PANEL, height=HEIGHT, title=heading)
 
 
-def _curves(line: Line) -> tuple[list[float], list[float]]:
-    return line.training.mean(1).tolist(), line.validation.mean(1).tolist()
-
-
-def _plane(plane: Plane, part: str, *, ink: figures.Ink) -> alt.LayerChart:
+def _plane(plane: Grid, part: str, *, ink: figures.Ink) -> alt.LayerChart:
     """Return a heat map with a colour a level, and the path on it; both parts have the same levels."""
-    x, y = _side("across", plane.across.tolist()), _side("down", plane.down.tolist())
+    x, y = _side("across", plane.across), _side("down", plane.down)
     levels = _levels(plane)
     colour = alt.Color(
         f"{part}:Q",
@@ -155,7 +152,7 @@ def _plane(plane: Plane, part: str, *, ink: figures.Ink) -> alt.LayerChart:
     return alt.LayerChart(layer=layers, width=PANEL, height=PANEL, title=heading)
 
 
-def _side(field: str, places: list[float]) -> Any:
+def _side(field: str, places: Sequence[float]) -> Any:
     half = (places[1] - places[0]) / 2
     scale = alt.Scale(domain=[places[0] - half, places[-1] + half], nice=False, zero=False)
     if field == "across":
@@ -170,9 +167,10 @@ def _of(side: Any, field: str) -> Any:
     return other
 
 
-def _levels(plane: Plane) -> list[float]:
+def _levels(plane: Grid) -> list[float]:
     """Return rising levels a factor apart, from the lowest loss of both parts to the highest."""
-    values = [max(FEW, float(part.min())) for part in (plane.training, plane.validation)]
-    low, high = min(values), max(float(plane.training.max()), float(plane.validation.max()), 2 * min(values))
+    values = [value for part in (plane.training, plane.validation) for row in part for value in row]
+    low = max(FEW, min(values))
+    high = max(*values, 2 * low)
     steps = [low * (high / low) ** (k / (LEVELS + 1)) for k in range(1, LEVELS + 1)]
     return sorted({float(f"{step:.1e}") for step in steps if math.isfinite(step)})

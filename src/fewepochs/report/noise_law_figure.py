@@ -6,13 +6,15 @@ rates of the dots reach. Where all runs are SGD's, the axis is g; else it is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import altair as alt
 
-from fewepochs.report import figures, noise_tables
+from fewepochs.report import figures
+from fewepochs.report.noise_form import End, Noise, Point
 from fewepochs.report.noise_phases import Found, Phase
+from fewepochs.stats import noise_law
 
 HEIGHT = 260
 COLUMNS = 3
@@ -21,38 +23,56 @@ COLUMNS = 3
 RUNS, LAWS = "noise", "laws"
 
 
-def figure(found: Found) -> figures.Figure | None:
-    """Return the picture of what `noise_phases.find` found; None where no phase has a noise to draw."""
-    rows = _rows(found)
-    if not rows:
+def figure(found: Noise) -> figures.Figure | None:
+    """Return the picture of what `fewepochs noise` found; None where no phase has a noise to draw."""
+    if not found.points:
         return None
-    axis = "g = lr N/(B(1-m))" if rows[0]["over"] == "g" else "learning rate"
-    least, most = (f(row["noise"] for row in rows) for f in (min, max))
-    arms = ", ".join(dict.fromkeys(row["arm"] for row in rows))
+    axis = "g = lr N/(B(1-m))" if found.points[0].over == "g" else "learning rate"
+    least, most = (f(point.noise for point in found.points) for f in (min, max))
+    arms = ", ".join(dict.fromkeys(point.arm for point in found.points))
+    rows, lines = ([one.model_dump() for one in part] for part in (found.points, found.lines))
     return figures.Figure(
         name="noise-law",
         title="Noise of the validation loss, and the laws fitted to it",
         alternative=f"Noise of the validation loss over {axis}, {least:.3g} to {most:.3g}, of {arms}.",
-        chart=lambda ink: _chart(rows, _lines(found, over=rows[0]["over"]), title=axis, ink=ink),
+        chart=lambda ink: _chart(rows, lines, title=axis, ink=ink),
         table=(RUNS,),
     )
 
 
-def _rows(found: Found) -> list[dict[str, Any]]:
-    points = found.pointed("val_loss")
-    over = "g" if points and all(phase.g is not None for phase, _ in points) else "rate"
-    return [
-        {
-            "arm": _arm(phase),
-            "run": phase.run,
-            "first": phase.stretch.epochs[0].epoch,
-            "last": phase.stretch.epochs[-1].epoch,
-            "over": over,
-            "x": _x(phase, over),
-            "noise": point.noise,
-        }
-        for phase, point in sorted(points, key=lambda both: (both[0].family, both[1].batch))
-    ]
+def points(found: Found) -> tuple[Point, ...]:
+    """Return the dots: a phase of constant rate of one run each."""
+    pointed = found.pointed("val_loss")
+    over = _over(found)
+    return tuple(
+        Point(
+            arm=_arm(phase),
+            run=phase.run,
+            first=phase.stretch.epochs[0].epoch,
+            last=phase.stretch.epochs[-1].epoch,
+            over=over,
+            x=_x(phase, over),
+            noise=point.noise,
+        )
+        for phase, point in sorted(pointed, key=lambda both: (both[0].family, both[1].batch))
+    )
+
+
+def lines(found: Found, laws: Mapping[str, noise_law.Law]) -> tuple[End, ...]:
+    """Return the two ends of each arm's line: of a law that knows the rate, over the rates that the arm has."""
+    over = _over(found)
+    ends: dict[str, list[End]] = {}
+    for phase, point in found.pointed("val_loss"):
+        law = laws[phase.family]
+        if law.rate.value is not None and (fitted := law.at(rate=point.rate, batch=point.batch)) is not None:
+            ends.setdefault(_arm(phase), []).append(End(arm=_arm(phase), x=_x(phase, over), noise=fitted))
+    return tuple(end for arm in ends.values() for end in (min(arm, key=_place), max(arm, key=_place)))
+
+
+def _over(found: Found) -> Literal["g", "rate"]:
+    """Return what the horizontal axis is of: g where it is defined for all."""
+    pointed = found.pointed("val_loss")
+    return "g" if pointed and all(phase.g is not None for phase, _ in pointed) else "rate"
 
 
 def _arm(phase: Phase) -> str:
@@ -63,19 +83,8 @@ def _x(phase: Phase, over: str) -> float:
     return (phase.g if over == "g" else phase.stretch.rate) or 0.0
 
 
-def _lines(found: Found, *, over: str) -> list[dict[str, Any]]:
-    """Return the two ends of each arm's line: of a law that knows the rate, over the rates that the arm has."""
-    laws = noise_tables.laws(found)
-    ends: dict[str, list[dict[str, Any]]] = {}
-    for phase, point in found.pointed("val_loss"):
-        law = laws[phase.family]
-        if law.rate.value is not None and (fitted := law.at(rate=point.rate, batch=point.batch)) is not None:
-            ends.setdefault(_arm(phase), []).append({"arm": _arm(phase), "x": _x(phase, over), "noise": fitted})
-    return [end for arm in ends.values() for end in (min(arm, key=_place), max(arm, key=_place))]
-
-
-def _place(row: dict[str, Any]) -> float:
-    return float(row["x"])
+def _place(end: End) -> float:
+    return end.x
 
 
 def _chart(

@@ -84,6 +84,10 @@ class Found:
         """Return the points of a family's law."""
         return [point for phase, point in self.pointed(measure) if phase.family == family]
 
+    def laws(self, measure: Measure = "val_loss") -> dict[str, noise_law.Law]:
+        """Return each family's law."""
+        return {family: noise_law.fit(self.points(family, measure)) for family in self.families}
+
     def pointed(self, measure: Measure) -> list[tuple[Phase, noise_law.Point]]:
         """Return the phases that laws are made of, each with its point."""
         asked = [phase for phase in self.phases if not self.first or phase.number == 0]

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.report import summary, tables
+from fewepochs.report import noise_law_figure, probed, summary, tables
+from fewepochs.report.noise_form import Noise
 from fewepochs.report.noise_phases import MEASURES, Found, Measure, Phase
 from fewepochs.report.table_text import Page, Table
 from fewepochs.stats import estimates, noise, noise_law
@@ -32,7 +33,21 @@ def build(found: Found) -> Page:
         for measure in MEASURES
     ]
     notes = (*_said(laws), *_notes(found), *found.caveats)
-    return Page("noise", (_phases(found), _laws(laws)), notes, asked={"by": found.by})
+    own = {family: law for family, measure, law in laws if measure == "val_loss"}
+    asked = {
+        **probed.header("noise", *_runs(found)),
+        "by": found.by,
+        "points": [point.model_dump() for point in noise_law_figure.points(found)],
+        "lines": [end.model_dump() for end in noise_law_figure.lines(found, own)],
+    }
+    return Page("noise", (_phases(found), _laws(laws)), notes, asked=asked)
+
+
+def _runs(found: Found) -> Iterator[probed.Run]:
+    looked_at = {phase.run for phase in found.phases}
+    for run in (run for group in found.groups for run in group.runs):
+        if run.label in looked_at:
+            yield probed.Run(name=run.label, digest=run.stored.digest)
 
 
 # --- phases ---------------------------------------------------------------------------------------------------------
@@ -183,6 +198,23 @@ def _power(row: Mapping[str, Any], name: str) -> str:
     return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
+def sentences(found: Noise) -> Iterator[str]:
+    """Yield the powers of the laws of val_loss with their intervals, and the direction that these tell."""
+    for law in found.laws:
+        if law.noise_of == "val_loss":
+            powers = {"rate": law.rate, "batch size": law.batch}
+            told = " and ".join(
+                f"{name} ^ {_exponent(power)}" for name, power in powers.items() if power.value is not None
+            )
+            both = f"{_words(law.rate, 'the learning rate')}; {_words(law.batch, 'the batch size')}"
+            yield f"{law.optimizer}: noise of val_loss goes as {told}: {both}." if told else f"{law.optimizer}: {both}."
+
+
+def _exponent(power: noise_law.Exponent) -> str:
+    ends = "no interval" if power.low is None or power.high is None else f"{power.low:.2f} to {power.high:.2f}"
+    return f"{power.value:.2f} ({ends})"
+
+
 # --- notes ----------------------------------------------------------------------------------------------------------
 
 
@@ -250,8 +282,3 @@ def _others(found: Found) -> Iterator[str]:
     if min(sizes, default=0) < summary.FEW_RUNS:
         many = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
         yield f"n = {many} runs a recipe: an interval over so few is a rough one."
-
-
-def laws(found: Found, measure: Measure = "val_loss") -> dict[str, noise_law.Law]:
-    """Return each family's law."""
-    return {family: noise_law.fit(found.points(family, measure)) for family in found.families}

@@ -77,6 +77,16 @@
 
   // --- pictures ------------------------------------------------------------------------------------------------------
 
+  // Sets the widths of all plots, so that the figure is as wide as that; in a narrow one panels stand below one another.
+  function fit(spec, width, margins) {
+    if (spec.vconcat) for (const plot of spec.vconcat) fit(plot, width, margins);
+    else if (spec.concat) {
+      spec.columns = width < NARROW ? 1 : Math.min(spec.columns, spec.concat.length);
+      const each = (width - spec.spacing * (spec.columns - 1)) / spec.columns;
+      for (const plot of spec.concat) fit(plot, each, margins);
+    } else spec.width = Math.max(120, Math.round(width - margins));
+  }
+
   async function draw(box) {
     const width = Math.round(box.clientWidth);
     const key = `${width} ${JSON.stringify(box.dataset.figure ? hidden : choice)}`;
@@ -84,7 +94,7 @@
     if (width === 0 || (before && before.key === key)) return;
     drawn.set(box, { key, view: before && before.view });
     const spec = specification(box);
-    for (const plot of spec.vconcat) plot.width = Math.max(120, width - spec.usermeta.margins);
+    fit(spec, width, spec.usermeta.margins);
     if (width < NARROW) spec.config.legend.columns = 1;
     const fresh = document.createElement("div");
     // `ast` interprets expressions: the page's security policy forbids code made from strings.

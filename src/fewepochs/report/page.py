@@ -23,11 +23,13 @@ from fewepochs.report import (
     comparison_figure,
     cost_figure,
     drawing,
+    findings,
     headline,
     labels,
     library,
     markup,
     noise_figure,
+    probe_parts,
     sections,
     summary,
 )
@@ -47,13 +49,14 @@ def render(
     title: str | None = None,
     question: str = "",
     found: Mapping[str, Any] | None = None,
+    probes: Sequence[findings.Finding] = (),
     live: str | None = None,
 ) -> str:
     """Return the report on `runs` as one HTML document.
 
     Without `targets`, validation accuracies from 0 to 1, the targets of the runs' recipes are asked. `found` is what a
-    study compares by rules of its own, `question` what it asks. `live` is the
-    version of a page that looks for a newer one where it came from.
+    study compares by rules of its own, `question` what it asks; `probes` is what probes found. `live` is the version of
+    a page that looks for a newer one where it came from.
     """
     asked = tuple(found["targets"]) if found is not None else targets
     data = summary.build(runs, targets=asked)
@@ -67,11 +70,11 @@ def render(
             "cost": desk.figure(cost_figure.figure(data, found)),
             "noise": desk.figure(noise_figure.figure(noise)),
         }
+        looked = probe_parts.build(probes, desk=desk, shown={run.digest for run in runs})
         panels = desk.panels(groups, data, most=MOST_DRAWN)
         parts = _parts(groups, data, found, noise=noise)
     drawn = any(run.epochs for run in runs)
-    scripts = [library.script(), markup.asset("page.js"), markup.asset("tables.js")] if drawn else []
-    scripts += [markup.asset("live.js")] if live is not None else []
+    scripts = _scripts(figures=drawn or bool(probes), live=live is not None)
     style = markup.asset("page.css")
     return markup.template().render(
         title=title or _title(data),
@@ -85,9 +88,16 @@ def render(
         data=data,
         panels=[drawing.finished(panel) for panel in panels["panels"]],
         shared=panels["shared"],
+        probes=list(probe_parts.finished(looked)),
         figures={name: figure and drawing.finished(figure) for name, figure in shown.items()},
         **parts,
     )
+
+
+def _scripts(*, figures: bool, live: bool) -> list[str]:
+    """Return what acts on the page: of figures and tables where there are any, and what looks for a newer page."""
+    scripts = [library.script(), markup.asset("page.js"), markup.asset("tables.js")] if figures else []
+    return [*scripts, markup.asset("live.js")] if live else scripts
 
 
 def _title(data: Mapping[str, Any]) -> str:
