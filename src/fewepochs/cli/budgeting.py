@@ -63,15 +63,9 @@ def budget(
         rule="held" if rule == "held" else "first",
     )
     runtime = runtimes.Runtime(
-        device=device,
-        kernels=kernels,
-        graphs=graphs,
-        threads=threads,
-        data=data,
-        download=download,
-        allow_code=tuple(allow_code or ()),
-        deterministic=deterministic,
-    )
+        device=device, kernels=kernels, graphs=graphs, threads=threads, data=data, download=download,
+        allow_code=tuple(allow_code or ()), deterministic=deterministic,
+    )  # fmt: skip
     found, stopped = _search(question, runtime, jobs=jobs, out=out, progress="off" if quiet else progress)
     _conclude(found, stopped, form=form, picture_to=picture_to)
 

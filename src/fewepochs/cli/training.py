@@ -62,8 +62,7 @@ def train(
     runtime = training.Runtime(
         device=device, kernels=kernels, graphs=graphs, threads=threads, data=data, download=download, strict=strict,
         allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
-        snapshots=snapshots, evaluate_every=evaluate_every,
-    )  # fmt: skip
+        snapshots=snapshots, evaluate_every=evaluate_every)  # fmt: skip
     if print_config or dry_run:
         needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
         _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
@@ -71,14 +70,14 @@ def train(
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     form = output.form(as_json, progress, quiet=quiet)
     if pack is not None:
-        side = functools.partial(training.pack, processes=options.processes(pack), stop_at_target=stop_at_target)
+        how = functools.partial(training.pack, processes=options.processes(pack), stop_at_target=stop_at_target)
         with output.study_view(progress, quiet=quiet) as shown:
-            done = side(chosen, out=out, runtime=runtime, view=shown)
+            done = how(chosen, out=out, runtime=runtime, view=shown)
         _conclude_packed(done, require_target=require_target, form=form)
         return
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
-        how = functools.partial(training.train, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
-        outcomes = _in_turn(chosen, how)
+        each = functools.partial(training.train, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
+        outcomes = _in_turn(chosen, each)
     output.conclude(outcomes, require_target=require_target, form=form)
 
 

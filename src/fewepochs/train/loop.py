@@ -138,16 +138,7 @@ class Training:
         self.program = TrainingStep(
             network,
             data=data,
-            rules=Rules(
-                optimizer=recipe.optimizer,
-                regularisation=recipe.regularisation,
-                weight_decay=recipe.weight_decay,
-                clip_norm=recipe.clip_norm,
-                label_smoothing=recipe.label_smoothing,
-                augmentation=recipe.augmentation,
-                mixing=recipe.mixing,
-                averaging=recipe.averaging,
-            ),
+            rules=_rules(recipe),
             batch_size=max(self.batch_sizes),
             precision=recipe.precision,
             bn_momentum=recipe.network.bn_momentum,
@@ -225,6 +216,19 @@ class Training:
                 + "\nA run keeps its recipe, its budget too: the schedule is a function of both. Put recipe.toml back "
                 "as it was, or train the changed recipe as a run of its own."
             )
+
+
+def _rules(recipe: recipes.Recipe) -> Rules:
+    return Rules(
+        optimizer=recipe.optimizer,
+        regularisation=recipe.regularisation,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+        label_smoothing=recipe.label_smoothing,
+        augmentation=recipe.augmentation,
+        mixing=recipe.mixing,
+        averaging=recipe.averaging,
+    )
 
 
 def other_data(now: str, then: str) -> DataError:

@@ -60,17 +60,8 @@ def open_folder(
     CheckpointError where there is no room, the data has changed, or what is there cannot be gone on with; nothing is
     deleted.
     """
-    now = environment.collect(
-        device=training.device,
-        kernels=training.kernels,
-        graphs=training.recorded,
-        data_digest=dataset.digest,
-        data_origin=dataset.origin,
-    )
-    now["data"]["verified"] = dataset.verified
-    now["data"]["where"] = where
-    now["snapshots"] = snapshots or None
-    now["evaluate_every"] = evaluate_every
+    asked = {"snapshots": snapshots or None, "evaluate_every": evaluate_every}
+    now = {**_environment(training, dataset=dataset, where=where), **asked}
     folder = store.RunFolder(path)
     kept = runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs)
     folder.require_space(checkpoint.most_bytes(training.program.state(), kept=len(kept)))
@@ -90,9 +81,21 @@ def open_folder(
     before = known.environment.get("resumed")
     entry = {"after_epoch": training.epochs, "after_step": training.steps, "bit_exact": not doubts, **changed}
     resumed = [*(before if isinstance(before, list) else ()), entry]
-    asked = {"snapshots": now["snapshots"], "evaluate_every": evaluate_every}
     folder.write_environment({**known.environment, **asked, "resumed": resumed})
     return folder
+
+
+def _environment(training: loop.Training, *, dataset: sources.DataSet, where: str | None) -> dict[str, Any]:
+    """Return where `training` runs, and on which data."""
+    found = environment.collect(
+        device=training.device,
+        kernels=training.kernels,
+        graphs=training.recorded,
+        data_digest=dataset.digest,
+        data_origin=dataset.origin,
+    )
+    found["data"] |= {"verified": dataset.verified, "where": where}
+    return found
 
 
 def _refuse_other_data(first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
