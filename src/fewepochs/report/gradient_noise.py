@@ -21,10 +21,16 @@ from fewepochs.report.table_text import Page, Table
 HEIGHT = 220
 SCALES = "scales"
 WHOLE = "all weights"
+LENGTH = (
+    "length: how far the noise of one of the recipe's batches moves the weights, root mean square, momentum included"
+)
 
 
 class Measured(probed.Row):
-    """The numbers of a moment and a layer, or of all weights."""
+    """The numbers of a moment and a layer, or of all weights; `length` is that of a step's random part, of all weights.
+
+    What was written before there was such a length has none.
+    """
 
     epoch: probed.Epoch
     step: int
@@ -35,6 +41,9 @@ class Measured(probed.Row):
     scale: probed.NotNegative | None
     low: probed.NotNegative | None
     high: probed.NotNegative | None
+    length: probed.NotNegative | None = None
+    length_low: probed.NotNegative | None = None
+    length_high: probed.NotNegative | None = None
     batch_size: Annotated[int, Field(ge=1)]
     draws: int
     batches: int
@@ -59,12 +68,18 @@ def page(run: probed.Run, found: Sequence[scores.GradientNoise], *, layers: bool
     The data of the first table have every layer of every moment only with `layers`.
     """
     shown = labels.shown(run.name)
-    heads = ("epoch", "lr", "|G|^2", "tr(Sigma)", "B_simple", "lowest", "highest", "batch")
+    heads = ("epoch", "lr", "|G|^2", "tr(Sigma)", "B_simple", "lowest", "highest", "batch", "length")
     rows = tuple(
-        (str(one.epoch), "-" if one.lr is None else f"{one.lr:.3g}", *_cells(one.whole), str(one.batch_size))
+        (
+            str(one.epoch),
+            "-" if one.lr is None else f"{one.lr:.3g}",
+            *_cells(one.whole),
+            str(one.batch_size),
+            "-" if one.step is None else f"{one.step.length:.3g}",
+        )
         for one in found
     )
-    data = [row(one, layer=WHOLE, scale=one.whole).model_dump() for one in found]
+    data = [row(one, layer=WHOLE, scale=one.whole, step=one.step).model_dump() for one in found]
     tables = [Table(f"{shown}: gradient noise scale, in images", heads, rows, tuple(data))]
     if layers:
         last = found[-1]
@@ -79,12 +94,13 @@ def page(run: probed.Run, found: Sequence[scores.GradientNoise], *, layers: bool
         "B_simple = tr(Sigma) / |G|^2 (McCandlish et al. 2018); lowest and highest: 95 percent, from resampled draws",
         f"{first.draws} draws of {first.batches} batches of {first.batch_size} augmented training images, with "
         "replacement; BN as in training; |G| includes the L2 penalty",
+        *((LENGTH,) if any(one.step for one in found) else ()),
         f"{sum(one.images for one in found):,} images went forward and backward, {first.images:,} a moment",
     )
     return Page("gradient-noise", tuple(tables), notes, asked=probed.header("gradient-noise", run))
 
 
-def row(one: scores.GradientNoise, *, layer: str, scale: Scale) -> Measured:
+def row(one: scores.GradientNoise, *, layer: str, scale: Scale, step: scores.StepNoise | None = None) -> Measured:
     """Return the numbers of a moment and a layer."""
     return Measured(
         epoch=one.epoch,
@@ -96,6 +112,9 @@ def row(one: scores.GradientNoise, *, layer: str, scale: Scale) -> Measured:
         scale=probed.finite(scale.images),
         low=scale.low,
         high=scale.high,
+        length=None if step is None else probed.finite(step.length),
+        length_low=None if step is None else step.low,
+        length_high=None if step is None else step.high,
         batch_size=one.batch_size,
         draws=one.draws,
         batches=one.batches,
@@ -123,6 +142,10 @@ def sentences(found: GradientNoise) -> Iterator[str]:
         f"The batch of {sizes} is smaller than it at {len(below)} of {len(known)} states: there the noise of a step's "
         "gradient is larger than the gradient."
     )
+    moved = [one for one in found.whole if one.length is not None]
+    if moved:
+        told = " and ".join(f"{one.length:.3g} after epoch {one.epoch}" for one in (moved[0], moved[-1])[: len(moved)])
+        yield f"The noise of a batch moves the weights by {told} (root mean square of the length)."
     if lost := len(found.whole) - len(known):
         yield f"At {lost} of {len(found.whole)} states the gradient is not told from its noise."
 
