@@ -1,6 +1,6 @@
 """Keep what runs found as one file under results/: summary, comparison, noise, every epoch, environment, command.
 
-usage: python tools/keep_results.py RUN... --to results/NAME.json --command "make demo" [--bn-split [--data DIR]]
+usage: python tools/keep_results.py RUN... --to results/NAME.json --command "make demo" [--probe FILE.json ...]
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.api import measuring, results
+from fewepochs.api import results
 
 INNERMOST = re.compile(r"\{\n[^{}\[\]]*\}")
 
@@ -28,8 +27,9 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--command", required=True, help="what makes these runs again")
-    parser.add_argument("--bn-split", action="store_true", help="with the kept states under each kind of BN statistics")
-    parser.add_argument("--data", type=Path, help="where the data set lies, for --bn-split")
+    parser.add_argument(
+        "--probe", type=Path, action="append", default=[], help="what a probe found of these runs, printed with --json"
+    )
     arguments = parser.parse_args()
     runs = results.load_runs(arguments.runs)
     kept = {
@@ -38,7 +38,7 @@ def main() -> None:
         "summary": results.summarise(runs),
         "comparison": results.compare(runs),
         "noise": _noise(runs),
-        **({"bn_split": _bn_split(runs, data=arguments.data)} if arguments.bn_split else {}),
+        **({"probes": [json.loads(file.read_text()) for file in arguments.probe]} if arguments.probe else {}),
         "runs": [_run(run) for run in runs],
     }
     # A record a line: indented to the last number, a study of twenty runs is twice as large.
@@ -54,14 +54,6 @@ def _noise(runs: tuple[store.StoredRun, ...]) -> list[dict[str, Any]]:
         by.append("evaluations")
     found = [results.noise(runs, by=one, first=first) for one in by for first in (False, True)]
     return [{"first_phases_alone": one.first, **results.noise_page(one).as_dict()} for one in found]
-
-
-def _bn_split(runs: tuple[store.StoredRun, ...], *, data: Path | None) -> dict[str, list[dict[str, Any]]]:
-    """Return the score of each state that a run keeps under moving, recomputed and batch statistics."""
-    runtime = measuring.Runtime(data=data)
-    return {
-        run.name: [asdict(found) for found in measuring.bn_split(run.path, runtime=runtime, say=print)] for run in runs
-    }
 
 
 def _run(run: store.StoredRun) -> dict[str, Any]:
