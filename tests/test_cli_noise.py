@@ -27,6 +27,14 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         told = run("noise", "runs", *arguments, folder=tmp_path)
         assert told.returncode == 2
         assert problems(told)
+    (tmp_path / "noise.json").write_text(run("noise", "runs", "--json", folder=tmp_path).stdout)
+    refused = run("noise", "runs", "--gradient-noise", "noise.json", folder=tmp_path)
+    assert (refused.returncode, problems(refused)) == (
+        2,
+        ["probe: another probe (got 'noise'); allowed: gradient-noise"],
+    )
+    refused = run("noise", "runs", "--gradient-noise", "nowhere.json", folder=tmp_path)
+    assert (refused.returncode, "nowhere.json: cannot be read" in refused.stderr) == (5, True)
     refused = run("train", "digits-step", "--evaluate-every", "0", folder=tmp_path)
     assert refused.returncode == 2
     assert "--evaluate-every: not a number of steps" in refused.stderr

@@ -10,11 +10,22 @@ from typing import Any
 
 import pytest
 
+from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.api import results
 from fewepochs.errors import RecipeError
 from fewepochs.records import EvaluationRecord
-from fewepochs.report import figures, findings, noise_law_figure, noise_phases, noise_tables, table_text
+from fewepochs.report import (
+    figures,
+    findings,
+    noise_law_figure,
+    noise_lengths,
+    noise_phases,
+    noise_tables,
+    probed,
+    table_text,
+)
+from fewepochs.report import gradient_noise as scales
 from fewepochs.stats import noise
 from report_runs import make_run
 
@@ -158,3 +169,59 @@ def test_numbers_are_json_and_csv() -> None:
     heads, *rows = table_text.lines(page, form="csv")
     assert {"recipe", "g", "val_loss_noise_low", "batch_low", "as_g_says"} <= set(heads.split(","))
     assert len(rows) == 12 + 3
+
+
+# --- against measured lengths -------------------------------------------------------------------------------------
+
+
+def measured(run: store.StoredRun, *, power: float) -> scales.GradientNoise:
+    """Return lengths at three epochs of `run`, such that its noise goes as length^(1 / power)."""
+    assert isinstance(run.recipe, recipes.Recipe)
+    size = run.recipe.batch_size**-0.5
+    rates = {record.epoch: record.lr_last for record in run.own_epochs}
+    rows = [
+        scales.Measured(
+            epoch=epoch, step=1, lr=None, layer=scales.WHOLE, signal=None, noise=None, scale=None, low=None, high=None,
+            length=None if epoch == 30 else (rates[epoch] * size) ** power, batch_size=1, draws=1, batches=1, images=1,
+        )
+        for epoch in (10, 30, 60)
+    ]  # fmt: skip
+    cells = tuple(("",) for _ in rows)
+    table = probed.Filled[scales.Measured](title="", heads=("",), rows=cells, data=tuple(rows))
+    ran = probed.Run(name=run.name, digest=run.digest)
+    return scales.GradientNoise(format=1, runs=(ran,), notes=(), probe="gradient-noise", tables=(table,))
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_noise_goes_by_the_power_of_the_length_that_was_measured(power: float) -> None:
+    runs = study(ADAM, b=1.0, c=-0.5, scatter=0.02)
+    lengths = noise_lengths.of([measured(run, power=power) for run in runs])
+    page = noise_tables.build(noise_phases.find(runs), lengths=lengths)
+    row = page.tables[2].data[0]
+
+    assert (row["optimizer"], row["noise_of"], row["runs"], row["phases"]) == ("adam", "val_loss", 12, 24)
+    assert row["length_value"] == pytest.approx(1 / power, abs=0.05)
+    assert row["length_low"] < row["length_value"] < row["length_high"]
+    assert row["with_length"] == "grows"
+    told = findings.sentences(findings.of(page))
+    assert told[-1].startswith(
+        f"adam: against the measured length of a step's random part it goes as length ^ {1 / power:.1f}"
+    )
+
+
+def test_runs_and_phases_that_were_not_measured_take_no_part() -> None:
+    runs = study(ADAM, b=1.0, c=-0.5)
+    short = dict(noise_lengths.of([measured(runs[0], power=1.0)])[runs[0].digest].items())
+    lengths = {runs[0].digest: short, runs[1].digest: {10: 0.5}, "f" * 64: {10: 0.5}}
+    row = noise_tables.build(noise_phases.find(runs), lengths=lengths).tables[2].data[0]
+
+    assert (row["runs"], row["phases"]) == (2, 3)
+    assert row["length_low"] is None
+    assert row["with_length"] == "cannot tell"
+
+
+def test_a_file_without_lengths_is_refused() -> None:
+    one = measured(make_run(epochs=80), power=1.0)
+    without = one.model_copy(update={"tables": (one.tables[0].model_copy(update={"data": one.tables[0].data[1:2]}),)})
+    with pytest.raises(RecipeError, match="--gradient-noise: no length"):
+        noise_lengths.of([without])

@@ -92,11 +92,18 @@ def noise(
     return noise_phases.find(runs, by=by, spike=spike, first=first)
 
 
-def noise_page(found: noise_phases.Found) -> table_text.Page:
-    """Return what `noise` found as tables: each phase, and how noise goes with rate and batch size."""
-    from fewepochs.report import noise_tables
+def noise_page(found: noise_phases.Found, *, gradient_noise: Sequence[Path] = ()) -> table_text.Page:
+    """Return what `noise` found as tables: each phase, and how noise goes with rate and batch size.
 
-    return noise_tables.build(found)
+    `gradient_noise` are files that `fewepochs gradient-noise RUN --json` wrote of these runs: noise is then also held
+    against the length of a step's random part. Raises StorageError, and RecipeError where they are no such files.
+    """
+    from fewepochs.report import findings, noise_lengths, noise_tables
+
+    if not gradient_noise:
+        return noise_tables.build(found)
+    lengths = noise_lengths.of([findings.gradient_noise_in(path) for path in gradient_noise])
+    return noise_tables.build(found, lengths=lengths)
 
 
 def noise_picture(page: table_text.Page, *, to: Path) -> Path:

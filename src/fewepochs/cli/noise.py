@@ -17,6 +17,15 @@ def noise(
     by: Annotated[str, typer.Option("--by", help="epochs, or evaluations: those of --evaluate-every.")] = "epochs",
     spike: Annotated[float, typer.Option("--spike", help="So many spreads above the median are a spike.")] = 5.0,
     first: Annotated[bool, typer.Option("--first", help="Laws of the runs' first phases alone.")] = False,
+    gradient_noise: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--gradient-noise",
+            metavar="FILE",
+            help="What gradient-noise --json measured of these runs: noise against the length of a step's random part. "
+            "Repeatable.",
+        ),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", "-o", help="Draw noise over g or the rate: .svg, .png, .pdf or .html.")
     ] = None,
@@ -32,7 +41,7 @@ def noise(
     if to is not None:
         _check_picture(to)
     found = results.noise(results.load_runs(runs), by=by, spike=spike, first=first)  # type: ignore[arg-type]
-    page = results.noise_page(found)
+    page = results.noise_page(found, gradient_noise=tuple(gradient_noise or ()))
     tables.print_page(page, form=form)
     if to is not None:
         output.say(f"picture: {results.noise_picture(page, to=to)}")

@@ -65,6 +65,14 @@ def read(path: Path) -> Finding:
         raise _wrong(path, Problem("(file)", f"not JSON; {_ADVICE}")) from None
 
 
+def gradient_noise_in(path: Path) -> gradient_noise.GradientNoise:
+    """Return what `fewepochs gradient-noise` wrote into a file. Raises as `read`, and RecipeError for another probe."""
+    found = read(path)
+    if not isinstance(found, gradient_noise.GradientNoise):
+        raise _wrong(path, Problem("probe", "another probe", repr(found.probe), "gradient-noise"))
+    return found
+
+
 def figure(finding: Finding) -> figures.Figure | None:
     """Return the figure of what was found; None where there is nothing to draw."""
     match finding:

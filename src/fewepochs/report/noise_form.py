@@ -60,6 +60,30 @@ class Law(probed.Row):
         )
 
 
+class LengthLaw(probed.Row):
+    """By which power of the measured length of a step's random part the noise of a family's curve goes."""
+
+    optimizer: probed.Text
+    noise_of: probed.Text
+    runs: int
+    phases: int
+    length_value: Finite | None
+    length_low: Finite | None
+    length_high: Finite | None
+    length_reason: probed.Text | None
+
+    @property
+    def length(self) -> noise_law.Exponent:
+        """The power of the length."""
+        return noise_law.Exponent(
+            value=self.length_value, low=self.length_low, high=self.length_high, reason=self.length_reason
+        )
+
+
+Tables = tuple[probed.Table[probed.Row], probed.Table[Law]]
+WithLengths = tuple[probed.Table[probed.Row], probed.Table[Law], probed.Table[LengthLaw]]
+
+
 class Noise(probed.Probed):
     """What `fewepochs noise` found in `runs`; there may be none, and no points."""
 
@@ -67,9 +91,14 @@ class Noise(probed.Probed):
     runs: tuple[probed.Run, ...]
     points: tuple[Point, ...]
     lines: tuple[End, ...]
-    tables: tuple[probed.Table[probed.Row], probed.Table[Law]]
+    tables: Tables | WithLengths
 
     @property
     def laws(self) -> tuple[Law, ...]:
         """The law of each family and curve."""
         return self.tables[1].data
+
+    @property
+    def length_laws(self) -> tuple[LengthLaw, ...]:
+        """The law of each family and curve against measured lengths, if there are any."""
+        return self.tables[2].data if len(self.tables) == 3 else ()

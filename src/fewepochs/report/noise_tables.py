@@ -2,6 +2,7 @@
 
 phases   rate, batch size, g, and the noise of val_loss, val_acc and the training loss: mean over runs (interval)
 law      the powers b of the rate and c of the batch size, and what they say of g, which has b = 1 and c = -1
+length   the power d of the measured length of a step's random part, where it was measured
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.report import noise_law_figure, probed, summary, tables
+from fewepochs.report import noise_law_figure, noise_lengths, probed, summary, tables
 from fewepochs.report.noise_form import Noise
 from fewepochs.report.noise_phases import MEASURES, Found, Measure, Phase
 from fewepochs.report.table_text import Page, Table
@@ -25,8 +26,8 @@ _TAKEN = ("batch_size", "optimizer", "schedule", "budget")
 """Fields that make a phase what it is: that recipes differ in these is the question."""
 
 
-def build(found: Found) -> Page:
-    """Return the tables of what `noise_phases.find` found."""
+def build(found: Found, *, lengths: noise_lengths.Lengths | None = None) -> Page:
+    """Return the tables of what `noise_phases.find` found, one more against `lengths` where these were measured."""
     laws = [
         (family, measure, noise_law.fit(found.points(family, measure)))
         for family in found.families
@@ -40,7 +41,8 @@ def build(found: Found) -> Page:
         "points": [point.model_dump() for point in noise_law_figure.points(found)],
         "lines": [end.model_dump() for end in noise_law_figure.lines(found, own)],
     }
-    return Page("noise", (_phases(found), _laws(laws)), notes, asked=asked)
+    against = () if lengths is None else (_length_laws(found, lengths),)
+    return Page("noise", (_phases(found), _laws(laws), *against), notes, asked=asked)
 
 
 def _runs(found: Found) -> Iterator[probed.Run]:
@@ -174,6 +176,34 @@ def _law(family: str, measure: Measure, law: noise_law.Law) -> dict[str, Any]:
     return told
 
 
+def _length_laws(found: Found, lengths: noise_lengths.Lengths) -> Table:
+    data = []
+    for family in found.families:
+        for measure in MEASURES:
+            law = noise_lengths.fit(found, lengths, family=family, measure=measure)
+            told = {f"length_{field}": value for field, value in law.rate.model_dump().items()}
+            told["length_reason"] = (law.rate.reason or "").replace("rate", "length") or None
+            told["with_length"] = direction(law.rate)
+            data.append({"optimizer": family, "noise_of": measure, "runs": law.runs, "phases": law.points, **told})
+    return Table(
+        "noise = e^a length^d, length of a step's random part as measured (d = 1: in proportion)",
+        ("optimizer", "noise of", "runs", "phases", "d (length)", "with the length"),
+        tuple(
+            (
+                row["optimizer"],
+                row["noise_of"],
+                str(row["runs"]),
+                str(row["phases"]),
+                _power(row, "length"),
+                row["with_length"],
+            )
+            for row in data
+        ),
+        tuple(data),
+        keys=2,
+    )
+
+
 def direction(power: noise_law.Exponent) -> str:
     """Return whether noise grows or falls with a quantity, as far as the interval tells."""
     if power.low is None or power.high is None:
@@ -208,6 +238,12 @@ def sentences(found: Noise) -> Iterator[str]:
             )
             both = f"{_words(law.rate, 'the learning rate')}; {_words(law.batch, 'the batch size')}"
             yield f"{law.optimizer}: noise of val_loss goes as {told}: {both}." if told else f"{law.optimizer}: {both}."
+    for against in found.length_laws:
+        if against.noise_of == "val_loss" and against.length.value is not None:
+            yield (
+                f"{against.optimizer}: against the measured length of a step's random part it goes as length ^ "
+                f"{_exponent(against.length)}; 1 is in proportion."
+            )
 
 
 def _exponent(power: noise_law.Exponent) -> str:
