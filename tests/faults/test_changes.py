@@ -132,7 +132,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused_by_number(stopped: Path, fork
         path.write_bytes(json.dumps({**json.loads(first), "format": 7}).encode() + b"\n" + rest)
     before = _kept(stopped)
     said = _refused(forks.run("resume", stopped, folder=home), code=6)
-    assert said.count("checkpoint format 7; this version of fewepochs reads 1 and 2") == 2
+    assert said.count("checkpoint format 7; this version of fewepochs reads 1 to 3") == 2
     assert "Nothing was deleted" in said
     assert _kept(stopped) == before
 

@@ -90,9 +90,11 @@ def test_the_summary_marks_a_foreign_run_and_its_source() -> None:
 
 def test_what_a_foreign_run_cost_is_unknown_and_never_zero() -> None:
     found = summary.build([foreign_runs.make()], targets=(0.9,))["runs"][0]
-    costs = {name: value for name, value in found["costs"].items() if name not in ("epochs", "joules_reason")}
+    costs = {
+        name: value for name, value in found["costs"].items() if name not in ("epochs", "joules_reason", "load_reason")
+    }
     assert set(costs.values()) == {None}
-    assert found["costs"]["joules_reason"] == "imported"
+    assert (found["costs"]["joules_reason"], found["costs"]["load_reason"]) == ("imported", "imported")
     first = found["crossings"][0]["first"]
     assert (first["train_seconds"], first["joules"], first["joules_reason"]) == (None, None, "imported")
     row = next(line for line in console.summary_lines(summary.build([foreign_runs.make()])) if "(foreign)  " in line)

@@ -208,7 +208,8 @@ def _costs(run: store.StoredRun) -> dict[str, Any]:
     seconds = sum(cost.train_seconds for cost in costs)
     images = sum(cost.images_per_second * cost.train_seconds for cost in costs)
     peaks = [cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None]
-    reason = imported.COST if imported.is_foreign(run) else _why_no_joules(costs, epochs=len(run.epochs))
+    foreign = imported.is_foreign(run)
+    reason = imported.COST if foreign else _why_no_joules(costs, epochs=len(run.epochs))
     sources = sorted({cost.joules_source for cost in costs if cost.joules_source is not None})
     compiled = [cost.compile_seconds for cost in costs if cost.compile_seconds is not None]
     told = {"load": evidence.load(run), "watts": evidence.watts(run)}
@@ -227,7 +228,7 @@ def _costs(run: store.StoredRun) -> dict[str, Any]:
         "joules_reason": reason,
         **{name: one.low if isinstance(one, ranges.Bounds) else None for name, one in told.items()},
         "load_source": ", ".join(sorted({cost.load_source for cost in costs if cost.load_source is not None})) or None,
-        "load_reason": told["load"] if isinstance(told["load"], str) else None,
+        "load_reason": imported.COST if foreign else told["load"] if isinstance(told["load"], str) else None,
     }
 
 
