@@ -162,6 +162,7 @@ def test_a_runs_environment_says_whether_its_steps_were_replayed(
 def test_who_insists_on_graphs_is_refused_where_there_are_none() -> None:
     cpu = torch.device("cpu")
     assert running._recorder("auto", cpu) is None
+    assert running._recorder("auto", torch.device("cuda")) is None  # until a GPU has borne graphs out
     with pytest.raises(RecipeError, match=r"--graphs: need a CUDA device \(got 'on'\); allowed: auto, off"):
         running._recorder("on", cpu)
     failed = training(tiny_runs.recipe(), recorder=Failing())

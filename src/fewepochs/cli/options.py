@@ -30,7 +30,7 @@ KernelsOption = Annotated[
     str, typer.Option("--kernels", help="auto, fused (compiled batch normalisation, CPU), or torch.")
 ]
 GraphsOption = Annotated[
-    str, typer.Option("--graphs", help="auto, on or off: replay steps as CUDA graphs. Changes no result.")
+    str, typer.Option("--graphs", help="auto (now: off), on or off: replay steps as CUDA graphs. Changes no result.")
 ]
 AllowCodeOption = Annotated[
     list[str] | None,

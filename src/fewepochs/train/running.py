@@ -173,10 +173,10 @@ def _kernels(wanted: str, device: str) -> Kernels:
 
 
 def _recorder(wanted: str, device: torch.device) -> replay.Recorder | None:
-    """Return what records the steps: CUDA graphs are for CUDA, and "on" insists on them."""
+    """Return what records the steps, which is for CUDA; "auto" is "off" until a GPU has borne them out."""
     if wanted == "on" and device.type != "cuda":
         raise RecipeError("command line", (Problem("--graphs", "need a CUDA device", "'on'", "auto, off"),))
-    return None if wanted == "off" or device.type != "cuda" else replay.CudaRecorder(device)
+    return replay.CudaRecorder(device) if wanted == "on" else None
 
 
 def _require_graphs(training: loop.Training, *, wanted: str, say: Callable[[str], None]) -> None:
