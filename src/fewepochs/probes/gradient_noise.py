@@ -115,7 +115,7 @@ def measure(moment: Moment, *, images: int = IMAGES, batch_size: int | None = No
             layer: scale(_part(found, parts), batch_size=asked.batch_size, name=key)
             for layer, parts in _layers(moment, list(sizes)).items()
         },
-        step=None if reach is None else _length(reach * np.sqrt(share * found.divided), name=key),
+        step=None if reach is None else _length(reach**2 * share * found.divided, name=key),
     )
 
 
@@ -144,9 +144,9 @@ def _reach(optimizer: updates.Optimizer, *, lr: float, momentum: float) -> float
             return None
 
 
-def _length(lengths: Values, *, name: Sequence[int | str]) -> StepNoise:
-    """Return the root mean square of `lengths` [n], with the interval of resamples drawn by `name`."""
-    squares, draws = lengths**2, len(lengths)
+def _length(squares: Values, *, name: Sequence[int | str]) -> StepNoise:
+    """Return the root of the mean of squared lengths [n], with the interval of resamples drawn by `name`."""
+    draws = len(squares)
     counts = np.concatenate(resampling.blocks(draws, tuple(name), REPLICATES)).astype(np.float64)
     value = float(np.sqrt(squares.mean()))
     low, high, _ = resampling.interval(np.sqrt(counts @ squares / draws), n=draws, value=value, confidence=CONFIDENCE)
@@ -173,8 +173,9 @@ def collect(
             squares += delta * (new - mean)
         squares /= plan.batches - 1
         means.append(mean.to(kind))
-        spread[draw] = [float(part.sum()) for part in torch.split(squares, list(segments))]
-        divided[draw] = float((squares if divisor is None else squares / divisor.double() ** 2).sum())
+        over = squares if divisor is None else squares / divisor.double() ** 2
+        sums = torch.stack([*(part.sum() for part in torch.split(squares, list(segments))), over.sum()]).cpu().numpy()
+        spread[draw], divided[draw] = sums[:-1], sums[-1]
     rows = [
         torch.stack(part).double() for part in zip(*(torch.split(mean, list(segments)) for mean in means), strict=True)
     ]
