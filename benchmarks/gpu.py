@@ -31,7 +31,7 @@ PARTS = {
     "fewest": "the recipe 'fewest', whole",
     "variants": "TF32, cuDNN's search, compiled batch normalisation",
     "keras": "Keras on JAX and on torch, where they are installed",
-    "baseline": "the published baseline with several seeds at once, as far as the time goes",
+    "baseline": "the published baseline, several seeds that take turns, as far as the time goes",
 }
 """In the order of their worth: what comes late is what a short call goes without."""
 LEAST_SECONDS = {"checks": 60, "fewest": 60, "packed": 60, "variants": 60, "keras": 60, "baseline": 90}
