@@ -145,9 +145,10 @@ def _work(case: str, threads: int, cores: Sequence[int]) -> None:
     from fewepochs import recipe as recipes
     from fewepochs.data import loader, sources
     from fewepochs.nets import kernels
-    from fewepochs.train import loop
+    from fewepochs.train import environment, loop
 
     torch.set_num_threads(threads)
+    environment.keep_freed_memory()
     name, overrides, shape = CASES[case]
     recipe = recipes.load(name, overrides=(*overrides, 'data.validation={kind="test"}'))
     draws = np.random.default_rng(0)
@@ -167,7 +168,7 @@ def _work(case: str, threads: int, cores: Sequence[int]) -> None:
 def _epoch(training: Any, *, until: float) -> int:
     """Train on an epoch's batches until it is over or time is up; return the images."""
     from fewepochs import controls
-    from fewepochs.train import loop
+    from fewepochs.train import environment, loop
 
     moved = controls.of_epoch(training.recipe, epoch=1, horizon=training.horizon)
     training.program.begin_epoch(loop.plan(training, epoch=1), controls=moved)

@@ -23,6 +23,7 @@ class Ours:
 
     def __init__(self, peer: turns.Peer, *, data: Path | None) -> None:
         torch.set_num_threads(len(peer.cores))
+        environment.keep_freed_memory()
         self._overrides = (f"precision={peer.precision}", f"batch_size={peer.batch}", f"network.depth={peer.depth}")
         recipe = recipes.load(turns.RECIPE, overrides=self._overrides)
         dataset = sources.load(recipe.data.kind, where=data)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +53,38 @@ def test_float32_is_not_rounded_to_tf32() -> None:
     finally:
         for place, value in zip(places, before, strict=True):
             place.allow_tf32 = value
+
+
+FREED = """
+import resource
+import torch
+from fewepochs import runtime as runtimes
+from fewepochs.train import running
+import tiny_runs
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+running.load(tiny_runs.recipe(), runtime=runtimes.Runtime(device="cpu", kernels="torch"), say=print)
+found = []
+for step in range(8):
+    before = faults()
+    activations = [torch.ones(64, 2**18) for _ in range(4)]
+    del activations
+    found.append((faults() - before) * resource.getpagesize() / 2**28)
+print(*found)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in its own way")
+def test_memory_that_a_step_frees_is_there_for_the_next_one() -> None:
+    """The first fetch their pages from the kernel, more than they need since malloc aligns; the last fetch none."""
+    run = subprocess.run(
+        [sys.executable, "-c", FREED], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
+    first, *_, last = map(float, run.stdout.split())
+    assert first > 0.001
+    assert last < first / 100
 
 
 DETERMINISTIC = """

@@ -139,11 +139,13 @@ class Loaded:
 
 
 def load(recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[str], None]) -> Loaded:
-    """Return what `recipe` needs; CPU threads and precision are set."""
+    """Return what `recipe` needs; CPU threads, precision and how memory is kept are set."""
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     device = _device(runtime.device)
     environment.make_exact()
+    if device.type == "cpu":
+        environment.keep_freed_memory()
     if runtime.deterministic and device.type == "cuda":
         environment.make_deterministic()
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
