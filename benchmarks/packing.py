@@ -168,7 +168,7 @@ def _work(case: str, threads: int, cores: Sequence[int]) -> None:
 def _epoch(training: Any, *, until: float) -> int:
     """Train on an epoch's batches until it is over or time is up; return the images."""
     from fewepochs import controls
-    from fewepochs.train import environment, loop
+    from fewepochs.train import loop
 
     moved = controls.of_epoch(training.recipe, epoch=1, horizon=training.horizon)
     training.program.begin_epoch(loop.plan(training, epoch=1), controls=moved)
