@@ -58,7 +58,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(*arguments: str | Path, folder: Path) -> Ended:
     """Return `fewepochs ARGUMENTS`, run to its end in `folder`, in a process of its own whose imports are done."""
-    ended = _forks().run(*arguments, folder=folder, environment=environment(folder))
+    ended = forks().run(*arguments, folder=folder, environment=environment(folder))
     return Ended([*COMMAND, *map(str, arguments)], ended.returncode, ended.stdout, ended.stderr)
 
 
@@ -76,7 +76,7 @@ def run_afresh(*arguments: str | Path, folder: Path) -> Ended:
 
 
 @functools.cache
-def _forks() -> fork_server.Forks:
+def forks() -> fork_server.Forks:
     """Return the server of this process's commands, which ends with it."""
     server = fork_server.Forks(environment(Path(os.devnull)))
     atexit.register(server.close)

@@ -36,6 +36,11 @@ class Ours:
         """Do one training step."""
         self.round(steps=1, augmented=True, evaluated=0)
 
+    def step(self) -> None:
+        """Do the next step, and nothing else, of the epoch that was begun last, with augmentation."""
+        training = self._trainings[True]
+        training.program.step(training.recipe.batch_size)
+
     def facts(self) -> dict[str, Any]:
         """Return parameters, FLOPs of a step, and the environment."""
         training = self._trainings[True]

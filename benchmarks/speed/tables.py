@@ -72,9 +72,24 @@ def growth(result: Result) -> str:
     return "\n\n".join([_table(head, rows), *_below(result)])
 
 
+def profile(result: Result) -> str:
+    """Return where a step's time goes, as Markdown."""
+    rows = [
+        (kind, f"{share['median']:.1%} ({share['lowest']:.1%} to {share['highest']:.1%})")
+        for kind, share in result["shares"].items()
+    ]
+    where = result["environment"]
+    below = (
+        f"Median and range of {result['steps']} steps. Threads: {where['threads']}; {where['cpu']}, "
+        f"{where['cpu_capability']}. Kernels: {where['kernels']}."
+    )
+    return "\n\n".join([_table(("", "share of a step"), rows), below])
+
+
 PARTS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "side by side": ("speed-cpu.json", side_by_side),
     "growth": ("speed-growth-cpu.json", growth),
+    "profile": ("speed-profile-cpu.json", profile),
 }
 
 

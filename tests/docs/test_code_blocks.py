@@ -9,6 +9,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import shell_lines
 from code_blocks import Block, Command
 
+import command_line
 from fewepochs import recipe as recipes
 from fewepochs.study import files
 
@@ -29,6 +31,8 @@ BLOCKS = {page: code_blocks.blocks(page) for page in PAGES}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
 SESSIONS = [block for block in ALL if block.language == "console"]
 LANGUAGES = {"console", "python", "toml", "text", ""}
+PLAIN = re.compile(r"fewepochs(?: +(?:[\w./,:=-]+|'[^']*'|\\\n))*(?: +#.*)?")
+"""A command whose words are themselves to a shell, too: nothing to expand, to join or to send elsewhere."""
 MENTION = re.compile(r"(?<!`)`(fewepochs [^`\n]+)`(?!`)")
 
 
@@ -76,13 +80,21 @@ def _converse(block: Block, *, folder: Path) -> None:
 
 
 def _shell(line: str, *, before: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Return `line` run by a shell in `folder`, after a command that ended with the code `before`."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Return `line` run by a shell in `folder`, after a command that ended with the code `before`.
+
+    A line that is a command of ours, and nothing that a shell would read otherwise, needs no shell and no imports.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "FORCE_COLOR")}
+    environment = {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
+    if PLAIN.fullmatch(line):
+        words = shlex.split(line.replace("\\\n", " "), comments=True)
+        ended = command_line.forks().run(*words[1:], folder=folder, environment=environment)
+        return subprocess.CompletedProcess(words, ended.returncode, ended.stdout, ended.stderr)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", f"(exit {before})\n{line}"],
         cwd=folder,
-        env={**kept, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
+        env={**environment, "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

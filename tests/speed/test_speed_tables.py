@@ -79,6 +79,14 @@ def test_tables_name_everybody_and_who_is_absent() -> None:
     assert "6 MiB" in tables.growth(growing()), "two processes of 3 MiB"
 
 
+def test_a_profile_has_its_shares_in_percent() -> None:
+    share = {"median": 0.5, "lowest": 0.25, "highest": 1.0}
+    where = {"threads": 2, "cpu": "one", "cpu_capability": "AVX2", "kernels": "fused"}
+    text = tables.profile({"steps": 3, "shares": {"additions": share}, "environment": where})
+    assert "| additions | 50.0% (25.0% to 100.0%) |" in text
+    assert "3 steps" in text
+
+
 def test_figures_agree_with_the_json_they_are_kept_in(tmp_path: Path) -> None:
     (tmp_path / "speed-cpu.json").write_text(json.dumps(comparison()))
     page = "a\n<!-- speed: side by side -->\nold\n<!-- end -->\nb\n<!-- speed: growth -->\n<!-- end -->\n"
@@ -104,7 +112,7 @@ def test_the_page_shows_what_is_kept() -> None:
 def test_kept_figures_are_those_of_the_kept_seconds() -> None:
     for file, _ in tables.PARTS.values():
         path = tables.RESULTS / file
-        for turn in json.loads(path.read_text())["turns"].values() if path.exists() else ():
+        for turn in json.loads(path.read_text()).get("turns", {}).values() if path.exists() else ():
             if "milliseconds" in turn:
                 found = arithmetic.figure([1e3 * s for s in turn["step_seconds"]])
                 assert turn["milliseconds"]["median"] == found.median

@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.speed import __main__ as entry
-from benchmarks.speed import images, keras_fit, measuring, ours, plain, product, turns, worker
+from benchmarks.speed import images, keras_fit, measuring, ours, plain, product, profile, turns, worker
 from benchmarks.speed.pipes import Process
 from fewepochs import recipe as recipes
 from fewepochs.data import sources
@@ -109,6 +110,24 @@ def test_a_round_of_products_takes_the_fastest() -> None:
     made = product.Product(peer("product"), side=64)
     assert made.round(steps=2, augmented=True)["seconds"] > 0
     assert product.FLOPS == 2 * 2048**3
+
+
+def test_a_profile_adds_up_to_one_and_most_of_a_step_is_convolutions(folder: Path) -> None:
+    found = profile.measured(peer("ours"), data=folder, steps=2)
+    assert sum(share["lowest"] for share in found["shares"].values()) <= 1
+    assert sum(share["highest"] for share in found["shares"].values()) >= 1
+    convolutions = [found["shares"][f"convolutions, {way}"]["median"] for way in ("forward", "backward")]
+    assert min(convolutions) > 0.05, "torch calls them otherwise than benchmarks/speed/profile.py"
+    assert sum(convolutions) > 0.4
+
+
+def test_what_has_no_kind_is_counted_as_the_rest() -> None:
+    class Found(NamedTuple):
+        key: str
+        self_cpu_time_total: float
+
+    shares = profile.shares([Found("aten::add", 1.0), Found("aten::add_", 2.0), Found("aten::new", 1.0)])
+    assert shares == {**dict.fromkeys(profile.KINDS.values(), 0.0), "additions": 0.75, profile.REST: 0.25}
 
 
 def test_peak_memory_is_read_from_the_process_or_unknown(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_some_cells_only_and_the_rest_later(tmp_path: Path) -> None:
     assert len(logs(tmp_path / "runs" / "two-rates")) == 4
 
 
+@pytest.mark.slow
 def test_a_study_is_extended_without_repeating_anything(tmp_path: Path) -> None:
     study_files.home(tmp_path)
     command_line.run(*RUN, folder=tmp_path)
@@ -146,6 +147,7 @@ def test_other_rules_after_the_first_cell_are_refused(tmp_path: Path) -> None:
         assert "targets: was [0.2, 0.3] when the study began" in ended.stderr
 
 
+@pytest.mark.slow
 def test_cells_that_cannot_be_trained_are_said_and_the_others_are_done(tmp_path: Path) -> None:
     study_files.home(tmp_path, study_files.STUDY + "\n[arms.good]\n[arms.bad]\ndata.kind = 'npz'\n")
     ended = command_line.run(*RUN, folder=tmp_path)

@@ -20,6 +20,7 @@ from fewepochs.specs import base, networks, updates
 from fewepochs.train import step as steps
 from oracles import keras_resnet
 
+DEPTHS = [20, pytest.param(56, marks=pytest.mark.slow)]
 STEPS, BATCH, LR, L2 = 20, 16, 1e-3, 1e-4
 
 
@@ -122,7 +123,7 @@ def follow(depth: int, precision: Literal["float64", "float32"], batches: Batche
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_twenty_steps_follow_keras(depth: int, batches: Batches) -> None:
     exact = follow(depth, "float64", batches)
     assert exact.ours == pytest.approx(exact.theirs, abs=1e-8)
@@ -137,7 +138,7 @@ def test_twenty_steps_follow_keras(depth: int, batches: Batches) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("depth", [20, 56])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_each_step_in_float32_has_kerass_loss(depth: int, batches: Batches) -> None:
     """Every step begins where the float64 twin stands, which equals Keras's (above): only one step is rounded.
 
