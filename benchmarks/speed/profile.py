@@ -27,12 +27,13 @@ KINDS = {
     "aten::mkldnn_convolution": "convolutions, forward",
     "aten::convolution_backward": "convolutions, backward",
     "aten::mkldnn_convolution_backward": "convolutions, backward",
+    "_ConvolveBackward": "convolutions, backward",
     "_Normalise": "batch normalisation and ReLU, forward",
     "_NormaliseBackward": "batch normalisation and ReLU, backward",
     "aten::add_": "additions",
     "aten::add": "additions",
 }
-"""What torch 2.13 calls the operations of the step, and our kernel, on a CPU."""
+"""What torch 2.13 calls the operations of the step, and our kernels, on a CPU."""
 
 
 class Operation(Protocol):

@@ -1,11 +1,14 @@
-"""Batch normalisation and ReLU as one compiled kernel on the CPU, where the machine has a compiler.
+"""Compiled kernels for the CPU, where the machine has a compiler: what torch's own operators leave to be won.
 
-`kernels.cpp` is compiled on first use (a second or two) into the user's cache, under a name that holds the source, the
-compiler and the processor. It reads and writes each activation as few times as the formula allows, and keeps nothing
-for the backward pass but its input. Where there is no compiler, or the library does not load, the same layer runs on
-torch's own operators; the two agree within rounding, and each is deterministic by itself.
+`batch_norm.cpp` is batch normalisation and ReLU in one. It reads and writes each activation as few times as the formula
+allows, and keeps nothing for the backward pass but its input. `weight_gradient.cpp` is the gradient of a convolution's
+weights and bias in float32, on processors that have AVX2 and not AVX-512: on others oneDNN's is as fast.
 
-The kernel cannot be differentiated twice; who needs Hessians builds the network with kernels "torch".
+They are compiled on first use (a few seconds) into the user's cache, under a name that holds the sources, the compiler
+and the processor. Where there is no compiler, or the library does not load, the same layers run on torch's own
+operators; the two agree within rounding, and each is deterministic by itself.
+
+The kernels cannot be differentiated twice; who needs Hessians builds the network with kernels "torch".
 """
 
 from __future__ import annotations
@@ -24,13 +27,19 @@ from typing import Any, Literal
 
 import platformdirs
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Kernels = Literal["fused", "torch"]
 
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+SOURCES = ("batch_norm.cpp", "weight_gradient.cpp")
+WORTH = 2**23
+"""Multiply-adds from which on a gradient of weights gains more than a call from Python costs."""
+LANES = 8
+"""Channels of a convolution, in and out, are a multiple of it, as in weight_gradient.cpp."""
 ROWS = 256
-"""Rows a piece, as in kernels.cpp: the size of the scratch space depends on it."""
+"""Rows a piece, as in batch_norm.cpp: the size of the scratch space depends on it."""
 
 _SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
@@ -60,6 +69,63 @@ def apply(x_NCHW: Tensor, scale: Tensor, shift: Tensor, *, relu: bool) -> Tensor
     rows, channels = _matrix(x)
     _call(f"bn_apply_{_SUFFIXES[x.dtype]}", x, y, scale.contiguous(), shift.contiguous(), rows, channels, int(relu))
     return y
+
+
+def supports_convolution(x_NCHW: Tensor, weight: Tensor, *, stride: int) -> bool:
+    """Say whether `convolve` takes these and is worth it: float32, a CPU with AVX2 at most, stride 1, an odd side."""
+    outputs, inputs, *sides = weight.shape
+    pixels = x_NCHW.numel() // inputs
+    return (
+        x_NCHW.device.type == "cpu"
+        and x_NCHW.dtype == weight.dtype == torch.float32
+        and stride == 1
+        and sides[0] == sides[1]
+        and sides[0] % 2 == 1
+        and inputs % LANES == outputs % LANES == 0
+        and pixels * weight.numel() >= WORTH
+        and torch.backends.cpu.get_cpu_capability() == "AVX2"
+        and _library() is not None
+    )
+
+
+def convolve(x_NCHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the convolution with stride 1 and "same" padding; the gradient of weights and bias is the kernel's own."""
+    out: Tensor = _Convolve.apply(x_NCHW, weight, bias)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x_NCHW: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        context.save_for_backward(x_NCHW, weight)
+        return F.conv2d(x_NCHW, weight, bias, padding=weight.shape[2] // 2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient_NCHW: Tensor) -> tuple[Tensor | None, ...]:
+        x_NCHW, weight = context.saved_tensors
+        gradient = gradient_NCHW.contiguous(memory_format=torch.channels_last)
+        dx = _input_gradient(x_NCHW, weight, gradient) if context.needs_input_grad[0] else None
+        dw, db = _weight_gradient(x_NCHW.contiguous(memory_format=torch.channels_last), weight, gradient)
+        return dx, dw, db if context.needs_input_grad[2] else None
+
+
+def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+    padding = [weight.shape[2] // 2] * 2
+    dx: Tensor = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, [True, False, False]
+    )[0]
+    return dx
+
+
+def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    library = _library()
+    assert library is not None, "supports_convolution() is asked first"
+    (images, inputs, height, width), (outputs, _, side, _) = x.shape, weight.shape
+    parts = torch.empty(library.weight_gradient_parts(*map(ctypes.c_long, (inputs, outputs, side))))
+    dw, db = torch.empty(weight.shape), torch.empty(outputs)
+    _call("weight_gradient", x, gradient, dw, db, parts, images, height, width, inputs, outputs, side)
+    return dw, db
 
 
 class _Normalise(torch.autograd.Function):
@@ -151,26 +217,31 @@ def _library() -> ctypes.CDLL | None:
         return None
     try:
         path = _built(compiler)
-        return ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path))
+        library.weight_gradient_parts.restype = ctypes.c_long
+        return library
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _built(compiler: str) -> Path:
-    source = (resources.files("fewepochs.nets") / "kernels.cpp").read_bytes()
+    sources = {name: (resources.files("fewepochs.nets") / name).read_bytes() for name in SOURCES}
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=20, check=True).stdout
-    name = hashlib.sha256(b"\0".join([source, version, _processor(), " ".join(FLAGS).encode()])).hexdigest()[:16]
+    name = hashlib.sha256(b"\0".join([*sources.values(), version, _processor(), " ".join(FLAGS).encode()])).hexdigest()[
+        :16
+    ]
     folder = Path(os.environ.get("FEWEPOCHS_CACHE") or platformdirs.user_cache_path("fewepochs")) / "kernels"
     path = folder / f"{name}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            code, library = Path(scratch) / "kernels.cpp", Path(scratch) / "kernels.o.so"
-            code.write_bytes(source)
+            for file, source in sources.items():
+                (Path(scratch) / file).write_bytes(source)
+            library = Path(scratch) / "kernels.so"
             # -fopenmp makes the compiler emit calls to OpenMP; -nodefaultlibs keeps the linker from adding a second
             # OpenMP runtime beside torch's, whose threads would fight with torch's for the cores.
-            command = [compiler, *FLAGS, "-nodefaultlibs", "-o", str(library), str(code)]
-            subprocess.run(command, capture_output=True, timeout=120, check=True)
+            command = [compiler, *FLAGS, "-nodefaultlibs", "-o", library.name, *sources]
+            subprocess.run(command, cwd=scratch, capture_output=True, timeout=120, check=True)
             library.replace(path)
     return path
 

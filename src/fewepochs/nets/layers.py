@@ -31,12 +31,18 @@ TRUNCATED_STD = 0.87962566103423978
 
 
 class Conv(nn.Module):
-    """A convolution with Keras's "same" padding: [N, in, H, W] -> [N, out, ceil(H/stride), ceil(W/stride)]."""
+    """A convolution with Keras's "same" padding: [N, in, H, W] -> [N, out, ceil(H/stride), ceil(W/stride)].
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, bias: bool = True) -> None:
+    With `fused` the gradient of weights and bias is the compiled kernel's where that is faster (see nets.kernels).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, bias: bool = True, fused: bool = False
+    ) -> None:
         super().__init__()
         self.kernel = kernel
         self.stride = stride
+        self.fused = fused
         # On processors with AVX2 alone, torch 2.13 writes beyond its memory in the backward pass of a 1x1 convolution
         # with a stride whose inputs fill no vector of eight. The pixels that such a one looks at are taken first.
         self._picks = kernel == 1 and stride > 1 and inputs % 8 > 0
@@ -45,6 +51,12 @@ class Conv(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve; pads in the convolution itself where both sides get the same."""
+        if (
+            self.fused
+            and torch.is_grad_enabled()
+            and kernels.supports_convolution(x_NCHW, self.weight, stride=self.stride)
+        ):
+            return kernels.convolve(x_NCHW, self.weight, self.bias)
         if self._picks:
             return F.conv2d(x_NCHW[:, :, :: self.stride, :: self.stride], self.weight, self.bias)
         top, bottom = _same(x_NCHW.shape[2], kernel=self.kernel, stride=self.stride)

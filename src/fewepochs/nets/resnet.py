@@ -52,6 +52,10 @@ class _Style:
     conv_bias: bool
     fused: bool
 
+    def conv(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> Conv:
+        """Return a convolution."""
+        return Conv(inputs, outputs, kernel=kernel, stride=stride, bias=self.conv_bias, fused=self.fused)
+
     def norm(self, channels: int, *, pixels: int, activate: bool = True) -> BatchNorm:
         """Return a batch normalisation, with the activation after it unless told otherwise."""
         activation = self.activation if activate else None
@@ -63,13 +67,13 @@ class _UnitV1(nn.Module):
         super().__init__()
         self.activation = style.activation
         out = shape.strided(stride, channels=filters)
-        self.conv1 = Conv(shape.channels, filters, kernel=3, stride=stride, bias=style.conv_bias)
+        self.conv1 = style.conv(shape.channels, filters, kernel=3, stride=stride)
         self.bn1 = style.norm(filters, pixels=out.pixels)
-        self.conv2 = Conv(filters, filters, kernel=3, bias=style.conv_bias)
+        self.conv2 = style.conv(filters, filters, kernel=3)
         self.bn2 = style.norm(filters, pixels=out.pixels, activate=False)
         self.shortcut: Conv | None = None
         if out != shape:
-            self.shortcut = Conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride, bias=style.conv_bias)
+            self.shortcut = style.conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(self.bn1(self.conv1(x))))
@@ -90,17 +94,16 @@ class _UnitV2(nn.Module):
         style: _Style,
     ) -> None:
         super().__init__()
-        bias = style.conv_bias
         out = shape.strided(stride, channels=filters)
         self.bn1 = None if first else style.norm(shape.channels, pixels=shape.pixels)
-        self.conv1 = Conv(shape.channels, bottleneck, kernel=1, stride=stride, bias=bias)
+        self.conv1 = style.conv(shape.channels, bottleneck, kernel=1, stride=stride)
         self.bn2 = style.norm(bottleneck, pixels=out.pixels)
-        self.conv2 = Conv(bottleneck, bottleneck, kernel=3, bias=bias)
+        self.conv2 = style.conv(bottleneck, bottleneck, kernel=3)
         self.bn3 = style.norm(bottleneck, pixels=out.pixels)
-        self.conv3 = Conv(bottleneck, filters, kernel=1, bias=bias)
+        self.conv3 = style.conv(bottleneck, filters, kernel=1)
         self.shortcut: Conv | None = None
         if shortcut_kernel is not None:
-            self.shortcut = Conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride, bias=bias)
+            self.shortcut = style.conv(shape.channels, filters, kernel=shortcut_kernel, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.bn1 is None else self.bn1(x)
@@ -118,9 +121,7 @@ class ResNet(nn.Module):
         super().__init__()
         style = _Style(activation=spec.activation, conv_bias=spec.conv_bias, fused=fused)
         shape = image.strided(spec.stem.stride, channels=spec.stem.filters)
-        self.stem = Conv(
-            image.channels, spec.stem.filters, kernel=spec.stem.kernel, stride=spec.stem.stride, bias=spec.conv_bias
-        )
+        self.stem = style.conv(image.channels, spec.stem.filters, kernel=spec.stem.kernel, stride=spec.stem.stride)
         self.stem_bn = style.norm(spec.stem.filters, pixels=shape.pixels)
         self.units = nn.ModuleList()
         for stage, count in enumerate(units_per_stage(spec)):
@@ -155,7 +156,7 @@ def build(
 ) -> ResNet:
     """Return the network of `spec` on `device`, in float32, with its initial weights.
 
-    `fused` lets batch normalisation and ReLU run as one compiled kernel where it can (see nets.kernels).
+    `fused` lets compiled kernels do what they can, batch normalisation with ReLU first of all (see nets.kernels).
     On the device "meta" the weights have shapes and no values. Raises RecipeError where the images are too small
     for the number of stages.
     """
