@@ -14,7 +14,8 @@ BIN := .venv/bin
 READY := .venv/ready
 PEERS := .venv-peers/bin
 PEERS_READY := .venv-peers/ready
-BENCH = $(PEERS)/python -m benchmarks.speed $(if $(DATA),--data "$(DATA)")
+WHERE = $(if $(DATA),--data "$(DATA)")
+BENCH = $(PEERS)/python -m benchmarks.speed $(WHERE)
 
 .PHONY: demo picture bench bench-growth site test test-slow test-browser test-ray test-trackers check clean
 .DELETE_ON_ERROR:
@@ -51,6 +52,7 @@ site: $(READY)
 
 bench: $(PEERS_READY)
 	$(BENCH) --to results/speed-cpu.json
+	$(PEERS)/python -m benchmarks.speed.profile $(WHERE) --to results/speed-profile-cpu.json
 	$(PEERS)/python -m benchmarks.speed.tables
 
 bench-growth: $(PEERS_READY)

@@ -18,8 +18,8 @@ class Runtime:
     """What the user says of the machine.
 
     `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
-    where the data set lies; `download` allows to fetch it. `kernels` "fused" is the compiled batch normalisation,
-    "torch" torch's own; "auto" the compiled one on a CPU that has a compiler. `allow_code`: dotted names of the
+    where the data set lies; `download` allows to fetch it. `kernels` "fused" are the compiled ones,
+    "torch" torch's own; "auto" the compiled ones on a CPU where there is a compiler. `allow_code`: dotted names of the
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
     `graphs` "on" replays the steps as CUDA graphs, with the same bits as "off"; "auto" is "off" as yet.
