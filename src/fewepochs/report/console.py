@@ -14,23 +14,18 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
 from rich.console import Console, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from fewepochs import recipe as recipes
 from fewepochs.records import CostRecord, Epoch, EpochRecord
-from fewepochs.report import labels, summary, table_text
+from fewepochs.report import labels, screen, summary, table_text
 from fewepochs.stats import target as crossing_rules
-
-GONE = (OSError, SystemExit)
-"""How a terminal that is no longer there shows: rich answers a broken pipe with SystemExit."""
 
 ProgressChoice = Literal["auto", "rich", "plain", "json", "off"]
 
@@ -144,16 +139,14 @@ class RichView(PlainView):
 
     def __init__(self, *, verbose: bool = False) -> None:
         super().__init__(verbose=verbose)
-        self._console = Console(stderr=True, highlight=False)
         self._progress: Watched | None = None
         self._cost: CostRecord | None = None
         self._pace = Pace()
-        # Last: a Live draws once when it is made.
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
+        # Last: it draws at once.
+        self._screen = screen.Screen(Console(stderr=True, highlight=False), draw=self._draw)
 
     def __enter__(self) -> Self:
-        with suppress(*GONE):
-            self._live.start()
+        self._screen.start()
         return self
 
     def __exit__(
@@ -161,8 +154,7 @@ class RichView(PlainView):
     ) -> None:
         """Take the live line away."""
         self._progress = None
-        with suppress(*GONE):
-            self._live.stop()
+        self._screen.stop()
 
     def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Watched) -> None:
         """Say what begins, and start the live line."""
@@ -171,8 +163,7 @@ class RichView(PlainView):
 
     def note(self, text: str) -> None:
         """Print above the live line; a terminal that has gone away does not disturb training."""
-        with suppress(*GONE):
-            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+        self._screen.say(text)
 
     def _line(self, record: EpochRecord, cost: CostRecord, *, recipe: recipes.Recipe) -> str:
         self._cost = cost

@@ -21,11 +21,9 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from fewepochs import errors, store
-from fewepochs.report import console, labels, table_text
+from fewepochs.report import console, labels, screen, table_text
 from fewepochs.stats import target as crossing_rules
 from fewepochs.study import grid, plan
 
@@ -224,23 +222,20 @@ class RichView(PlainView):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._console = Console(stderr=True, highlight=False)
         self._standings: dict[str, plan.Standing] = {}
         self._at_work: set[str] = set()
         self._began, self._epochs_before = clock(), 0
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._screen = screen.Screen(Console(stderr=True, highlight=False))
 
     def __enter__(self) -> Self:
-        with suppress(*console.GONE):
-            self._live.start()
+        self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the live table away."""
-        with suppress(*console.GONE):
-            self._live.stop()
+        self._screen.stop()
 
     def begin(self, planned: plan.Plan, *, jobs: int) -> None:
         """Draw the table."""
@@ -266,9 +261,8 @@ class RichView(PlainView):
         )
         working = [one for one in now.standings if one.state == "running"]
         lines = [*table(now), "", *at_work(working[:MOST_LINES]), self._time_left(now)]
-        height, width = self._console.height - 2, self._console.width
-        with suppress(*console.GONE):
-            self._live.update(Text("\n".join(line[:width] for line in lines[-height:])), refresh=True)
+        height, width = self._screen.height - 2, self._screen.width
+        self._screen.show("\n".join(line[:width] for line in lines[-height:]))
 
     def _see(self, cell: grid.Cell) -> None:
         assert self._planned is not None, "begin comes first"
@@ -288,8 +282,7 @@ class RichView(PlainView):
         return f"about {console.duration(left * seconds / done)} left" if done and left else ""
 
     def _say(self, text: str) -> None:
-        with suppress(*console.GONE):
-            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+        self._screen.say(text)
 
 
 def view(choice: console.ProgressChoice) -> View:

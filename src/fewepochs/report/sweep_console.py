@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from rich.console import Console, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +24,7 @@ from rich.text import Text
 from fewepochs import recipe as recipes
 from fewepochs.probes import smoothing
 from fewepochs.probes.sweeps import Curve, Sweep
-from fewepochs.report import console, labels, sweeps
+from fewepochs.report import console, labels, screen, sweeps
 
 
 class Watched(Protocol):
@@ -120,17 +119,15 @@ class RichView(View):
     """Lines of seeds that scroll, and a live line beneath: seed, step, bar, rate, loss, time left."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
         self._sweep = Sweep()
         self._seeds: tuple[int, ...] = ()
         self._progress: Watched | None = None
         self._pace = console.Pace()
-        # Last: a Live draws once when it is made.
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
+        # Last: it draws at once.
+        self._screen = screen.Screen(Console(stderr=True, highlight=False), draw=self._draw)
 
     def __enter__(self) -> Self:
-        with suppress(*console.GONE):
-            self._live.start()
+        self._screen.start()
         return self
 
     def __exit__(
@@ -138,8 +135,7 @@ class RichView(View):
     ) -> None:
         """Take the live line away."""
         self._progress = None
-        with suppress(*console.GONE):
-            self._live.stop()
+        self._screen.stop()
 
     def start(self, recipe: recipes.Recipe, *, sweep: Sweep, seeds: Sequence[int], progress: Watched) -> None:
         """Say what begins, and start the live line."""
@@ -152,8 +148,7 @@ class RichView(View):
 
     def note(self, text: str) -> None:
         """Print above the live line; a terminal that has gone away does not disturb the measurement."""
-        with suppress(*console.GONE):
-            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+        self._screen.say(text)
 
     def _draw(self) -> RenderableType:
         progress, steps = self._progress, self._sweep.steps

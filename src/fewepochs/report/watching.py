@@ -9,11 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from fewepochs import store
-from fewepochs.report import console, labels, watch_console
+from fewepochs.report import labels, screen, watch_console
 from fewepochs.study import plan
 
 
@@ -50,39 +48,33 @@ class View:
 class LiveView(View):
     """The table, drawn anew at each look, and taken away at the end."""
 
-    def __init__(self, screen: Console) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
-        self._console = screen
-        self._live = Live(console=screen, auto_refresh=False, transient=True)
+        self._screen = screen.Screen(console)
 
     def __enter__(self) -> Self:
-        with suppress(*console.GONE):
-            self._live.start()
+        self._screen.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take the table away."""
-        with suppress(*console.GONE):
-            self._live.stop()
+        self._screen.stop()
 
     def look(self, runs: Sequence[store.StoredRun], *, planned: plan.Plan | None) -> None:
         """Draw what is to be seen now."""
-        size = self._console.size
-        told = watch_console.lines(runs, planned=planned, width=size.width, height=size.height - 1)
-        with suppress(*console.GONE):
-            self._live.update(Text("\n".join(told)), refresh=True)
+        width, height = self._screen.width, self._screen.height
+        self._screen.show("\n".join(watch_console.lines(runs, planned=planned, width=width, height=height - 1)))
 
     def say(self, text: str) -> None:
         """Say it above the table."""
-        with suppress(*console.GONE):
-            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+        self._screen.say(text)
 
 
 def view(*, as_json: bool) -> View:
     """Return the view for whoever reads stdout: a terminal that can, a program, or a file."""
-    screen = Console(highlight=False)
-    if as_json or not screen.is_terminal or screen.is_dumb_terminal:
+    console = Console(highlight=False)
+    if as_json or not console.is_terminal or console.is_dumb_terminal:
         return View(as_json=as_json)
-    return LiveView(screen)
+    return LiveView(console)

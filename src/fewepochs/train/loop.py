@@ -100,8 +100,8 @@ class Spent:
 class Training:
     """A run in memory: the device program, where it stands, and what it has cost.
 
-    `kernels`: "fused" uses the compiled ones (see nets.kernels), "torch" torch's own operators. Each repeats its bits; the
-    two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
+    `kernels`: "fused" uses the compiled ones (see nets.kernels), "torch" torch's own operators. Each repeats its bits;
+    the two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
     recipe's optimizer may come from; a recipe runs no code unless they cover it. `recorder` records the steps, so that
     they are replayed, with the same bits; where that cannot be, `not_recorded` says why. `together` is that of a
     `Runtime`.
