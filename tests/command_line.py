@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import io
 import json
 import os
 import signal
@@ -11,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import fork_server
 from fewepochs import recipe as recipes
@@ -73,6 +77,24 @@ def run_afresh(*arguments: str | Path, folder: Path) -> Ended:
         text=True,
         check=False,
     )
+
+
+def run_here(*arguments: str | Path, folder: Path) -> Ended:
+    """As `run`, in this process: for what the tests replace, and for packages that are not imported elsewhere."""
+    from fewepochs.cli.main import main
+
+    words = ["fewepochs", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        patch.setattr(sys, "argv", words)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as leaving:
+                code = leaving.code or 0
+    assert isinstance(code, int)
+    return Ended(words, code, out.getvalue(), err.getvalue())
 
 
 @functools.cache
@@ -144,6 +166,16 @@ def tiny(folder: Path, text: str = TINY) -> recipes.Recipe:
     """Write the recipe to `folder`/tiny.toml, and return it."""
     (folder / "tiny.toml").write_text(text)
     return recipes.load(str(folder / "tiny.toml"))
+
+
+def snapshots(folder: Path) -> Path:
+    """Train the recipe in `folder` for four epochs, the first two kept as snapshots; return the run's folder."""
+    tiny(folder)
+    words = ("train", "tiny.toml", *TRAINING, "--set", "budget.epochs=4", "--quiet", "--snapshots", "1,2")
+    ended = run(*words, folder=folder)
+    assert ended.returncode == 0, ended.stderr
+    [found] = (folder / "runs").iterdir()
+    return found
 
 
 def events(output: str) -> list[dict[str, Any]]:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 import command_line
 import run_folders
-from command_line import Ended, problems
+from command_line import problems
+from command_line import run_here as run
 from fewepochs import store
-from fewepochs.cli.main import main
 from fewepochs.foreign import run as foreign_runs
 
 GOLDENS = Path(__file__).parent / "goldens" / "foreign"
 HEAD = "epoch,accuracy,loss,val_accuracy,val_loss\n"
-
-
-def run(*arguments: str | Path, folder: Path) -> Ended:
-    """Return `fewepochs ARGUMENTS` as it ends in `folder`; in this process, which is quicker than one of its own."""
-    words = ["fewepochs", *map(str, arguments)]
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
-        patch.setattr(sys, "argv", words)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main()
-            except SystemExit as leaving:
-                code = leaving.code or 0
-    assert isinstance(code, int)
-    return Ended(words, code, out.getvalue(), err.getvalue())
 
 
 def log(path: Path, *accuracies: float, loss: str = "1.0") -> Path:

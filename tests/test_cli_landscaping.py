@@ -10,25 +10,18 @@ from typing import Any
 
 import pytest
 
-from command_line import TRAINING, problems, run, tiny
+from command_line import problems, run, snapshots
 from run_folders import contents
 
-SNAPSHOTS = ("train", "tiny.toml", *TRAINING, "--set", "budget.epochs=4", "--quiet")
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return snapshots(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    tiny(folder)
-    ended = run(*SNAPSHOTS, "--snapshots", "1,2", folder=folder)
-    assert ended.returncode == 0, ended.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folder(home: Path) -> Path:
-    [found] = (home / "runs").iterdir()
-    return found
+def home(folder: Path) -> Path:
+    return folder.parents[1]
 
 
 def test_sharpness_has_a_row_a_state_a_figure_and_the_run_is_as_it_was(home: Path, folder: Path) -> None:

@@ -39,8 +39,13 @@ KINDS = {
 class Operation(Protocol):
     """What torch's profiler tells of an operation."""
 
-    key: str
-    self_cpu_time_total: float
+    @property
+    def key(self) -> str:
+        """Its name."""
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """Microseconds, without those of what it called."""
 
 
 def shares(operations: Iterable[Operation]) -> dict[str, float]:

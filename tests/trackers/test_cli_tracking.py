@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import signal
@@ -21,26 +19,14 @@ import run_folders
 from command_line import Ended, problems
 from fewepochs import store, trackers
 from fewepochs.cli import tracking
-from fewepochs.cli.main import main
 from fewepochs.trackers import tensorboard, tracker
 
 RUN = report_runs.make_run()
 
 
 def track(*arguments: str | Path, folder: Path) -> Ended:
-    """Return `fewepochs track ARGUMENTS` as it ends in `folder`; in this process, which is quicker."""
-    words = ["fewepochs", "track", *map(str, arguments)]
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
-        patch.setattr(sys, "argv", words)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                main()
-            except SystemExit as leaving:
-                code = leaving.code or 0
-    assert isinstance(code, int)
-    return Ended(words, code, out.getvalue(), err.getvalue())
+    """Return `fewepochs track ARGUMENTS` as it ends in `folder`."""
+    return command_line.run_here("track", *arguments, folder=folder)
 
 
 def test_the_command_offers_the_trackers_that_there_are() -> None:
