@@ -2,7 +2,8 @@
 # make picture    the README's picture: carries out the study of the digits, opens its report in Chromium
 # make test    set up, run the tests
 # make check   set up, run formatter, linter, types, import contract, tests
-# make test-slow   the tests that take minutes: kills at every moment, whole studies
+# make test-slow   the tests that take minutes: kills at every moment, Keras at depth 56, packed seeds
+# make test-hours  the studies that the pages show, carried out
 # make test-browser   the report in Chromium, which must be installed
 # make test-ray    the tests on a Ray cluster of two nodes (Linux, root, iproute2); installs the ray extra
 # make test-trackers   the tests against MLflow and Weights & Biases; installs the mlflow and wandb extras
@@ -17,7 +18,7 @@ PEERS_READY := .venv-peers/ready
 WHERE = $(if $(DATA),--data "$(DATA)")
 BENCH = $(PEERS)/python -m benchmarks.speed $(WHERE)
 
-.PHONY: demo picture bench bench-growth site test test-slow test-browser test-ray test-trackers check clean
+.PHONY: demo picture bench bench-growth site test test-slow test-hours test-browser test-ray test-trackers check clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -33,6 +34,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --numprocesses auto --dist worksteal --timeout 900
+
+test-hours: $(READY)
+	$(BIN)/python -m pytest -m hours --numprocesses auto --dist worksteal
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser --numprocesses auto --dist worksteal

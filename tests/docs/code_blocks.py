@@ -3,7 +3,7 @@
 A comment before a block says what a reader need not know:
 
     <!-- not run: needs CIFAR-10 -->     left out, with the reason
-    <!-- slow -->                        run with `-m slow`, with all blocks of its page
+    <!-- slow -->                        run with `-m hours`, with all blocks of its page
     <!-- numbers vary -->                of what is printed, numbers and spacing may be others; also after "slow,"
 
 A block whose first line is a comment with a file name and nothing else (`# mine.toml`) is that file: it lies in the

@@ -1,7 +1,7 @@
 """What the pages show is true: every code block is run, or says why not and is checked as far as it can be.
 
 A page's blocks share a folder: files that it shows lie there, Python is executed in one namespace, commands go through
-a real shell. Blocks that take long are run with `-m slow`, together with all others of their page.
+a real shell. Blocks that take long are run with `-m hours`, together with all others of their page.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def test_what_a_page_shows_is_what_happens(page: Path, tmp_path: Path, monkeypat
     _run(page, folder=tmp_path, slow=False)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.hours
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.slow for block in BLOCKS[page])], ids=_name)
 def test_what_a_page_shows_is_what_happens_training_included(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
