@@ -1,4 +1,6 @@
-"""A plain PyTorch loop: a DataLoader that augments image by image, float32, NCHW, loss.backward(), torch.optim.Adam.
+"""A plain PyTorch loop: a DataLoader that augments image by image, loss.backward(), torch.optim.Adam.
+
+In float32 or under autocast to bfloat16, NCHW or channels-last.
 
 The same network on torch's own operators. The penalty of the convolution kernels, 1e-4 * sum(w^2), is Adam's
 `weight_decay` of 2e-4 for these: the same gradient. Images are moved by whole pixels, up to four, and mirrored, as most
@@ -36,7 +38,10 @@ class Plain:
         self._parts, self._batch = images.Parts(len(labels)), peer.batch
         spec = networks.ResNetV2(depth=peer.depth)
         shape = resnet.ImageShape(32, 32, 3)
-        self.network = resnet.build(spec, image=shape, classes=10, init_seed=0, dropout_seed=0).train()
+        self._format = torch.channels_last if peer.channels_last else torch.contiguous_format
+        self._half = peer.precision == "bfloat16"
+        network = resnet.build(spec, image=shape, classes=10, init_seed=0, dropout_seed=0).train()
+        self.network = network.to(memory_format=self._format)  # type: ignore[call-overload]
         kernels = [m.weight for m in self.network.modules() if isinstance(m, layers.Conv)]
         known = {id(kernel) for kernel in kernels}
         rest = [p for p in self.network.parameters() if id(p) not in known]
@@ -60,7 +65,9 @@ class Plain:
         begin = time.perf_counter()
         for x_NCHW, labels_N in DataLoader(dataset, batch_size=self._batch, shuffle=True, generator=generator):
             self._optimizer.zero_grad()
-            F.cross_entropy(self.network(x_NCHW), labels_N).backward()  # type: ignore[no-untyped-call]
+            with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+                loss = F.cross_entropy(self.network(x_NCHW.contiguous(memory_format=self._format)), labels_N)
+            loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
         return {"seconds": time.perf_counter() - begin}
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
+
+from fewepochs import runtime
 
 Kind = Literal["ours", "plain", "keras", "product"]
 RECIPE = "resnet56v2-adam-atienza"
@@ -18,19 +19,18 @@ BATCH, DEPTH = 64, 56
 BATCHES, DEPTHS = (32, 64, 128, 256), (20, 56, 110)
 OURS, OURS_PLAIN = "fewepochs, float32", "fewepochs, float32, no augmentation"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What /proc/cpuinfo calls it on x86 and on ARM."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A process: what it computes, on which `cores` (a thread each)."""
+    """A process: what it computes, on which `cores` (a thread each). Ours is always channels-last."""
 
     name: str
     kind: Kind
     cores: tuple[int, ...]
     precision: Literal["float32", "bfloat16"] = "float32"
     backend: str = "torch"
+    channels_last: bool = False
     batch: int = BATCH
     depth: int = DEPTH
 
@@ -70,18 +70,20 @@ def peer_from_json(text: str) -> Peer:
 def side_by_side(cores: tuple[int, ...], *, depth: int = DEPTH) -> Programme:
     """Return the turns of the comparison: ours, the plain loop, Keras on each backend, and matrix products."""
     ours = Peer(OURS, "ours", cores, depth=depth)
-    plain = Peer("plain PyTorch", "plain", cores, depth=depth)
+    plain = [Peer("plain PyTorch", "plain", cores, depth=depth)]
+    plain.append(replace(plain[0], name="plain PyTorch, channels-last", channels_last=True))
     turns = [Turn(OURS, (ours,)), Turn(OURS_PLAIN, (ours,), augmented=False)]
     products = [Peer("matrix product, float32", "product", cores)]
-    absent = {}
-    reason = bfloat16_missing()
+    absent: dict[str, str] = {}
+    reason = runtime.bfloat16_missing()
     if reason is None:
         half = Peer("fewepochs, bfloat16", "ours", cores, precision="bfloat16", depth=depth)
         turns.append(Turn(half.name, (half,)))
+        plain.append(replace(plain[1], name="plain PyTorch, channels-last, bfloat16", precision="bfloat16"))
         products.append(Peer("matrix product, bfloat16", "product", cores, precision="bfloat16"))
     else:
-        absent["fewepochs, bfloat16"] = reason
-    turns.append(Turn(plain.name, (plain,)))
+        absent |= dict.fromkeys(("fewepochs, bfloat16", "plain PyTorch, channels-last, bfloat16"), reason)
+    turns += [Turn(peer.name, (peer,)) for peer in plain]
     for backend, label in BACKENDS.items():
         peer = Peer(f"Keras on {label}", "keras", cores, backend=backend, depth=depth)
         reason = missing("keras", backend)
@@ -106,17 +108,6 @@ def growth(cores: tuple[int, ...], *, depth: int = DEPTH) -> Programme:
         absent["runs at once"] = "this needs two threads, and --threads is 1"
     product = Peer("matrix product, float32", "product", cores)
     return Programme((*turns, Turn(product.name, (product,))), absent)
-
-
-def bfloat16_missing(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Return why bfloat16 is not measured on this processor, or None where it has instructions for it."""
-    try:
-        words = set(cpuinfo.read_text().split())
-    except OSError as error:
-        return f"whether this processor has bfloat16 is unknown ({error})"
-    if words & BFLOAT16_FLAGS:
-        return None
-    return "this processor has no bfloat16 instructions (none of " + ", ".join(sorted(BFLOAT16_FLAGS)) + ")"
 
 
 def missing(*modules: str) -> str | None:

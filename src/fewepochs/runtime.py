@@ -10,6 +10,8 @@ from typing import Any
 
 from fewepochs.errors import Problem, RecipeError
 
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What /proc/cpuinfo calls it on x86 and on ARM."""
 _EPOCHS = re.compile(r"every:([1-9]\d{0,8})|([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?")
 
 
@@ -92,6 +94,17 @@ def kept_epochs(snapshots: str, *, budget: int) -> frozenset[int]:
         elif first is not None:
             wanted.update(range(first, min(last or first, budget) + 1))
     return frozenset(epoch for epoch in wanted if epoch <= budget)
+
+
+def bfloat16_missing(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Return why bfloat16 is not computed by the processor itself, or None where it has instructions for it."""
+    try:
+        words = set(cpuinfo.read_text().split())
+    except OSError as error:
+        return f"whether this processor has bfloat16 is unknown ({error})"
+    if words & BFLOAT16_FLAGS:
+        return None
+    return "this processor has no bfloat16 instructions (none of " + ", ".join(sorted(BFLOAT16_FLAGS)) + ")"
 
 
 def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:

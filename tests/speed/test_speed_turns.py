@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.speed import turns
+from fewepochs import runtime
 
 EVERYBODY = [
     "fewepochs, float32",
     "fewepochs, float32, no augmentation",
     "fewepochs, bfloat16",
     "plain PyTorch",
+    "plain PyTorch, channels-last",
+    "plain PyTorch, channels-last, bfloat16",
     *(f"Keras on {name}{kind}" for name in ("TensorFlow", "JAX", "PyTorch") for kind in ("", ", no augmentation")),
     "matrix product, float32",
     "matrix product, bfloat16",
@@ -24,10 +25,10 @@ EVERYBODY = [
 def test_everybody_takes_a_turn_or_is_absent_with_the_reason(
     half: bool, installed: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "bfloat16_missing", lambda: None if half else "no")
+    monkeypatch.setattr(runtime, "bfloat16_missing", lambda: None if half else "no")
     monkeypatch.setattr(turns, "missing", lambda _keras, name: None if name in installed else "not installed")
     found = turns.side_by_side((0, 1))
-    absent = [] if half else ["fewepochs, bfloat16"]
+    absent = [] if half else ["fewepochs, bfloat16", "plain PyTorch, channels-last, bfloat16"]
     absent += [f"Keras on {label}" for name, label in turns.BACKENDS.items() if name not in installed]
     assert list(found.absent) == absent
     gone = (*absent, *([] if half else ["matrix product, bfloat16"]))
@@ -62,23 +63,6 @@ def test_runs_at_once_need_two_threads_and_that_is_said() -> None:
     found = turns.growth((0,))
     assert found.absent == {"runs at once": "this needs two threads, and --threads is 1"}
     assert all(len(turn.peers) == 1 for turn in found.turns)
-
-
-@pytest.mark.parametrize(
-    ("flags", "there"), [("avx512f avx512_bf16 vaes", True), ("amx_bf16", True), ("avx2 fma", False), ("", False)]
-)
-def test_bfloat16_is_measured_where_the_processor_says_it_has_it(flags: str, there: bool, tmp_path: Path) -> None:
-    file = tmp_path / "cpuinfo"
-    file.write_text(f"model name : one\nflags\t\t: fpu {flags}\n")
-    reason = turns.bfloat16_missing(file)
-    assert (reason is None) == there
-    assert reason is None or reason.startswith("this processor has no bfloat16 instructions")
-
-
-def test_where_the_processor_says_nothing_that_is_the_reason(tmp_path: Path) -> None:
-    reason = turns.bfloat16_missing(tmp_path / "cpuinfo")
-    assert reason is not None
-    assert reason.startswith("whether this processor has bfloat16 is unknown")
 
 
 def test_what_is_not_installed_is_named() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +52,10 @@ Make = Callable[[Path], worker.Work]
 WORKS = [
     pytest.param(lambda folder: ours.Ours(peer("ours"), data=folder), id="ours"),
     pytest.param(lambda folder: plain.Plain(peer("plain"), data=folder), id="plain"),
+    pytest.param(
+        lambda folder: plain.Plain(replace(peer("plain"), channels_last=True, precision="bfloat16"), data=folder),
+        id="plain, channels-last, bfloat16",
+    ),
     pytest.param(lambda folder: keras_fit.KerasFit(peer("keras"), data=folder), id="keras", marks=pytest.mark.slow),
 ]
 

@@ -53,3 +53,14 @@ def test_the_time_until_kernels_are_there_is_that_of_compiling(monkeypatch: pyte
     auto = runtime.Runtime(device="cpu", threads=1)
     assert running.load(tiny(), runtime=auto, say=said.append).compile_seconds == 5.0
     assert running.load(tiny(), runtime=HOW, say=said.append).compile_seconds == 0.0
+
+
+@pytest.mark.parametrize(("precision", "missing"), [("bfloat16", True), ("bfloat16", False), ("float32", True)])
+def test_bfloat16_that_the_processor_has_not_is_said_to_be_slow(
+    precision: str, missing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "bfloat16_missing", lambda: "this processor has none" if missing else None)
+    said: list[str] = []
+    running.load(tiny_runs.recipe(f"precision={precision}"), runtime=HOW, say=said.append)
+    told = [line for line in said if line.startswith("bfloat16: this processor has none: slower than")]
+    assert len(told) == len(said) == (precision == "bfloat16" and missing)

@@ -146,6 +146,8 @@ def load(recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[st
     environment.make_exact()
     if device.type == "cpu":
         environment.keep_freed_memory()
+        if recipe.precision == "bfloat16" and (reason := runtimes.bfloat16_missing()) is not None:
+            say(f"bfloat16: {reason}: slower than --set precision=float32, which is another recipe")
     if runtime.deterministic and device.type == "cuda":
         environment.make_deterministic()
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
