@@ -34,8 +34,9 @@ Kernels = Literal["fused", "torch"]
 
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
 SOURCES = ("batch_norm.cpp", "weight_gradient.cpp")
-WORTH = 2**23
-"""Multiply-adds from which on a gradient of weights gains more than a call from Python costs."""
+WORTH = 2**25
+"""Multiply-adds from which on a gradient of weights gains much more than a call from Python costs. The digits' networks
+stay below."""
 LANES = 8
 """Channels of a convolution, in and out, are a multiple of it, as in weight_gradient.cpp."""
 ROWS = 256
