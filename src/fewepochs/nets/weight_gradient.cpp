@@ -3,7 +3,7 @@
 //   dw[k, c, i, j] = sum over n, h, w of g[n, h, w, k] * x[n, h + i - side/2, w + j - side/2, c]      db[k] = sum of g
 //
 // x is [N, H, W, C] and g is [N, H, W, K] in memory (channels last); pixels outside are zero. oneDNN, which does the
-// other convolutions, has for AVX2 only an old way to do this one, at 0.4 to 0.8 of the speed.
+// other convolutions, has for AVX2 only an older and slower way to do this one.
 //
 // A tile of TALL x (8 * WIDE) sums stays in registers over a slab of rows that fits the first cache. Sums over slabs are
 // added up for each of PIECES pieces of the batch in float32, those over pieces, in order, in float64: the result does

@@ -71,8 +71,8 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for the next step's activations.
 
     glibc hands blocks of 32 MiB and more back to the system as soon as they are free, and takes them again page by
-    page, each cleared by the kernel: a tenth of a step and more from batch 128 on (ResNet20v2), and a third of every
-    evaluation. Other C libraries have their own ways and are left alone. See mallopt(3).
+    page, each cleared by the kernel: that costs large batches, and every evaluation. Other C libraries have their own
+    ways and are left alone. See mallopt(3).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
