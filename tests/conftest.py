@@ -34,6 +34,17 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile the kernels once for all tests of a module, into a cache of their own."""
+    from fewepochs.nets import kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEWEPOCHS_CACHE", str(tmp_path_factory.mktemp("kernels")))
+        kernels._library.cache_clear()
+        assert kernels.available() == "fused"
+
+
 # --- the browser -----------------------------------------------------------------------------------------------------
 
 SWITCHES = [

@@ -16,18 +16,12 @@ from fewepochs import seeds
 from fewepochs.nets import kernels, layers, resnet
 from fewepochs.specs import networks
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here")
+pytestmark = [
+    pytest.mark.usefixtures("compiled"),
+    pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here"),
+]
 
 SHAPES = [(4, 16, 32, 32), (3, 64, 7, 5), (2, 33, 6, 6), (5, 1, 4, 4), (1, 256, 2, 3), (7, 100, 1, 1)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile once for all tests here, into a cache of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEWEPOCHS_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        kernels._library.cache_clear()
-        assert kernels.available() == "fused"
 
 
 def draw(name: str, shape: tuple[int, ...], *, dtype: torch.dtype = torch.float32) -> Tensor:

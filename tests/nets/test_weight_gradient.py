@@ -16,7 +16,10 @@ from fewepochs import seeds
 from fewepochs.nets import kernels, layers, resnet
 from fewepochs.specs import networks
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here")
+pytestmark = [
+    pytest.mark.usefixtures("compiled"),
+    pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here"),
+]
 
 # images, inputs, height, width, outputs, side of the kernel
 SHAPES = [
@@ -28,15 +31,6 @@ SHAPES = [
     pytest.param((2, 16, 1, 1, 8, 3), id="a kernel wider than the image"),
     pytest.param((16, 128, 8, 8, 64, 1), id="one by one"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile once for all tests here, into a cache of their own, and use it whatever the processor."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEWEPOCHS_CACHE", str(tmp_path_factory.mktemp("kernels")))
-        kernels._library.cache_clear()
-        assert kernels.available() == "fused"
 
 
 @pytest.fixture(autouse=True)

@@ -181,9 +181,9 @@ def test_a_rich_view_draws_a_bar_under_lines_that_scroll(monkeypatch: pytest.Mon
         view.epoch(record(1), cost(1, memory=1 << 30))
         for step in (3, 4, 9):
             progress.step = step
-            view._screen.refresh()
+            view._screen._live.refresh()
         progress.phase = "evaluation"
-        view._screen.refresh()
+        view._screen._live.refresh()
     text = screen.getvalue()
     assert "full-s3: training of 100" in text
     assert "epoch   1/100  loss 1.2346" in text

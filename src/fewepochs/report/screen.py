@@ -50,11 +50,6 @@ class Screen:
         with suppress(*_GONE):
             self._live.stop()
 
-    def refresh(self) -> None:
-        """Draw now."""
-        with suppress(*_GONE):
-            self._live.refresh()
-
     def show(self, text: str) -> None:
         """Draw `text` instead of what was there."""
         with suppress(*_GONE):
