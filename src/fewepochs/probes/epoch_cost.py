@@ -24,7 +24,7 @@ from fewepochs.data import loader
 from fewepochs.errors import Problem, RecipeError
 from fewepochs.probes import bench as benches
 from fewepochs.probes.windows import Cell, Window
-from fewepochs.train import loop
+from fewepochs.train import environment, loop
 from fewepochs.train.step import EVALUATION_BATCH
 
 SELF = Path("/proc/self")
@@ -131,6 +131,7 @@ def forget_peak(device: torch.device) -> str | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return None
+    environment.give_back_memory()  # what was kept of a larger cell is not this one's
     try:
         (SELF / "clear_refs").write_text("5")
     except OSError as error:

@@ -80,6 +80,13 @@ def keep_freed_memory() -> None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_memory() -> None:
+    """Hand the freed memory that this process has kept back to the system, where its C library can: malloc_trim(3)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def doubts(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return why a run begun in the environment `first` may not repeat its bits in the environment `now`."""
     found = [f"{key} {_shown(first.get(key))} -> {_shown(now[key])}" for key in ROUNDING if first.get(key) != now[key]]
