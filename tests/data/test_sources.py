@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cifar_files import FAMILIES, PUBLISHED, assert_whole, load, put_archive, put_folder
 
-from fewepochs.data import cache, images, layouts, sources
+from fewepochs.data import images, layouts, sources, unpacked
 from fewepochs.data.layouts import Family
 from fewepochs.errors import DataError
 
@@ -43,7 +43,7 @@ def test_archives_folders_and_cache_give_the_same_images_and_digest(kind: str, t
     assert len({one.digest for one in found}) == 1
     assert found[0].verified == "structure and class counts"
     assert found[4].verified == "SHA-256 of the published archive"
-    assert found[6].origin == str(tmp_path / "cache" / cache.entry(PUBLISHED[kind][0].layouts[0]).name)
+    assert found[6].origin == str(tmp_path / "cache" / unpacked.entry(PUBLISHED[kind][0].layouts[0]).name)
 
 
 def test_the_digest_depends_on_shape_pixels_labels_and_order() -> None:
@@ -76,7 +76,7 @@ def test_the_real_cifar10_is_read(tmp_path: Path) -> None:
     means = found.train.pixels.mean(axis=(0, 1, 2))
     np.testing.assert_allclose(means, [125.307, 122.950, 113.865], atol=0.001)
     layout = layouts.CIFAR10.layouts[0]
-    cache.write(layout, found.train, found.test, say=pytest.fail)
+    unpacked.write(layout, found.train, found.test, say=pytest.fail)
     again = sources.load("cifar10")
     assert again.digest == found.digest
     np.testing.assert_array_equal(again.train.pixels, found.train.pixels)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from fewepochs import cache
 from fewepochs.data import atomic
 from fewepochs.data.layouts import Archive, Family
 from fewepochs.errors import DataError
@@ -48,12 +49,11 @@ def fetch(family: Family, folder: Path, *, say: Callable[[str], None]) -> Path:
             "with --data."
         ) from None
     except OSError as error:
-        raise DataError(f"{path} could not be written: {error.strerror or error}. ${_VARIABLE} moves it.") from None
+        raise DataError(
+            f"{path} could not be written: {error.strerror or error}. ${cache.VARIABLE} moves it."
+        ) from None
     say(f"{family.kind}: verified and stored as {path}")
     return path
-
-
-_VARIABLE = "FEWEPOCHS_CACHE"
 
 
 def _expected(archive: Archive) -> str:

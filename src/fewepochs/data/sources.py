@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fewepochs.data import archives, atomic, cache, digits, download, layouts, npz
+from fewepochs import cache
+from fewepochs.data import archives, atomic, digits, download, layouts, npz, unpacked
 from fewepochs.data.images import DataSet, Images, digest
 from fewepochs.data.layouts import Family, Layout
 from fewepochs.errors import DataError
@@ -113,8 +114,8 @@ def _in_place(place: Path, family: Family, *, own: bool = False) -> Iterator[_Fi
 
 def _in_caches(family: Family) -> Iterator[_Find]:
     for layout in family.layouts:
-        if _mode(cache.entry(layout)) == "file":
-            yield _Find(layout, cache.entry(layout), "cache", own=True)
+        if _mode(unpacked.entry(layout)) == "file":
+            yield _Find(layout, unpacked.entry(layout), "cache", own=True)
     yield from _in_place(cache.folder(), family, own=True)
     yield from _in_place(_keras_folder(), family)
 
@@ -245,7 +246,7 @@ def _read(find: _Find, family: Family, say: Callable[[str], None], families: Seq
     if find.form == "archive":
         return _archive(find, family, say, families)
     if find.form == "cache":
-        parts = cache.read(family, find.layout)
+        parts = unpacked.read(family, find.layout)
         verified = f"digest of the cached copy of {find.layout.archive.name}"
     else:
         parts = archives.read_folder(find.path, family=family, layout=find.layout)
@@ -270,15 +271,15 @@ def _archive(find: _Find, family: Family, say: Callable[[str], None], families: 
         parts = _cached(family, layout, say)
         if parts is None:
             parts = archives.read_archive(file, path=path, family=family, layout=layout)
-            cache.write(layout, *parts, say=say)
+            unpacked.write(layout, *parts, say=say)
     return _data_set(family, *parts, origin=str(path), verified="SHA-256 of the published archive")
 
 
 def _cached(family: Family, layout: Layout, say: Callable[[str], None]) -> tuple[Images, Images] | None:
-    if _mode(cache.entry(layout)) != "file":
+    if _mode(unpacked.entry(layout)) != "file":
         return None
     try:
-        return cache.read(family, layout)
+        return unpacked.read(family, layout)
     except DataError as error:
         say(str(error))
         return None

@@ -25,10 +25,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from fewepochs import cache
 
 Kernels = Literal["fused", "torch"]
 
@@ -231,7 +232,7 @@ def _built(compiler: str) -> Path:
     name = hashlib.sha256(b"\0".join([*sources.values(), version, _processor(), " ".join(FLAGS).encode()])).hexdigest()[
         :16
     ]
-    folder = Path(os.environ.get("FEWEPOCHS_CACHE") or platformdirs.user_cache_path("fewepochs")) / "kernels"
+    folder = cache.folder() / "kernels"
     path = folder / f"{name}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import vl_convert
 
-from fewepochs import store
-from fewepochs.data import cache
+from fewepochs import cache, store
 from fewepochs.errors import StorageError
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"

@@ -7,31 +7,23 @@ made again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
+from fewepochs import cache
 from fewepochs.data import atomic, batches, npz
 from fewepochs.data.images import Images, digest
 from fewepochs.data.layouts import Family, Layout
 from fewepochs.errors import DataError
 
-VARIABLE = "FEWEPOCHS_CACHE"
 _NAMES = ("x_train", "y_train", "x_test", "y_test", "digest")
-
-
-def folder() -> Path:
-    """Return the cache folder: $FEWEPOCHS_CACHE, or else the platform's place for caches."""
-    own = os.environ.get(VARIABLE)
-    return Path(os.path.expanduser(own)) if own else platformdirs.user_cache_path("fewepochs")  # noqa: PTH111
 
 
 def entry(layout: Layout) -> Path:
     """Return the path of the entry for the archive of `layout`, whether it is there or not."""
-    return folder() / (layout.archive.name.removesuffix(".tar.gz") + ".npz")
+    return cache.folder() / (layout.archive.name.removesuffix(".tar.gz") + ".npz")
 
 
 def read(family: Family, layout: Layout) -> tuple[Images, Images]:
