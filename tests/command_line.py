@@ -55,7 +55,8 @@ Ended = subprocess.CompletedProcess[str]
 
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a child: one thread, the caches below `folder`, no terminal's wishes."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "FORCE_COLOR")}
+    not_ours = ("CI", "FORCE_COLOR", "TORCHINDUCTOR_CACHE_DIR")  # the last is set where this process compiles
+    kept = {name: value for name, value in os.environ.items() if name not in not_ours}
     own = {"OMP_NUM_THREADS": "1", "FEWEPOCHS_CACHE": str(folder / "cache"), "KERAS_HOME": str(folder / "keras")}
     return {**kept, **own}
 

@@ -64,7 +64,7 @@ def test_a_recipe_that_is_nowhere_is_named_with_the_nearest(tmp_path: Path) -> N
 OPTIONS = [
     ("--set=optimizer.lr=fast", "optimizer.lr: ", "'fast'"),
     ("--device=gpu", "--device: not a device (got 'gpu')", "allowed: auto, cpu, cuda"),
-    ("--kernels=fast", "--kernels: not a kind of kernels (got 'fast')", "allowed: auto, fused, torch"),
+    ("--kernels=fast", "--kernels: not a kind of kernels (got 'fast')", "allowed: auto, fused, inductor, torch"),
     ("--graphs=maybe", "--graphs: not a known choice (got 'maybe')", "allowed: auto, on, off"),
     ("--seeds=3..1", "--seeds: not a set of whole numbers (got '3..1')", "allowed: 0..9, or 0,3,5"),
     ("--stop-at-target=92", "--stop-at-target: not an accuracy (got '92.0')", "at most 1"),

@@ -12,6 +12,7 @@ from fewepochs.errors import Problem, RecipeError
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What /proc/cpuinfo calls it on x86 and on ARM."""
+KERNELS = ("fused", "inductor", "torch")
 _EPOCHS = re.compile(r"every:([1-9]\d{0,8})|([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?")
 
 
@@ -21,7 +22,8 @@ class Runtime:
 
     `device` is "auto", "cpu", "cuda" or "cuda:1"; `threads` the number of CPU threads, None for torch's choice; `data`
     where the data set lies; `download` allows to fetch it. `kernels` "fused" are the compiled ones,
-    "torch" torch's own; "auto" the compiled ones on a CPU where there is a compiler. `allow_code`: dotted names of the
+    "torch" torch's own, "inductor" those that torch compiles for batch normalisation with its activation; "auto" the
+    compiled ones on a CPU where there is a compiler, else torch's own. `allow_code`: dotted names of the
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
     `graphs` "on" replays the steps as CUDA graphs, with the same bits as "off"; "auto" is "off" as yet.
@@ -55,8 +57,8 @@ def check(runtime: Runtime) -> None:
     if base not in ("auto", "cpu", "cuda") or (index and not (base == "cuda" and index.isdecimal())):
         problem = Problem("--device", "not a device", repr(runtime.device), "auto, cpu, cuda, cuda:0, cuda:1, ...")
         raise RecipeError("command line", (problem,))
-    if runtime.kernels not in ("auto", "fused", "torch"):
-        problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), "auto, fused, torch")
+    if runtime.kernels not in ("auto", *KERNELS):
+        problem = Problem("--kernels", "not a kind of kernels", repr(runtime.kernels), ", ".join(("auto", *KERNELS)))
         raise RecipeError("command line", (problem,))
     if runtime.graphs not in ("auto", "on", "off"):
         problem = Problem("--graphs", "not a known choice", repr(runtime.graphs), "auto, on, off")
@@ -116,7 +118,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
     every = environment.get("evaluate_every")
     where = data.get("where") if isinstance(data, dict) else None
     device = _choice(environment.get("device"), ("cpu", "cuda")) if given.device == "auto" else given.device
-    kernels = _choice(environment.get("kernels"), ("fused", "torch")) if given.kernels == "auto" else given.kernels
+    kernels = _choice(environment.get("kernels"), KERNELS) if given.kernels == "auto" else given.kernels
     kept = environment.get("snapshots")
     return replace(
         given,

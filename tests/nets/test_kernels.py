@@ -111,7 +111,7 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_evaluation_equals_torchs(dtype: torch.dtype) -> None:
     x = draw("x", (3, 40, 5, 5), dtype=dtype)
-    norms = [layers.BatchNorm(40, pixels=25, activation="relu", fused=on).eval() for on in (True, False)]
+    norms = [layers.BatchNorm(40, pixels=25, activation="relu", kernels=on).eval() for on in ("fused", "torch")]
     for norm in norms:
         norm.moving_mean.copy_(draw("mean", (40,)))
         norm.moving_variance.copy_(draw("variance", (40,)).abs() + 0.1)
@@ -132,8 +132,8 @@ def test_bfloat16_is_rounded_to_nearest_even(shift: float) -> None:
 def test_a_network_on_the_kernel_follows_one_on_torch(spec: networks.Network) -> None:
     image = resnet.ImageShape(16, 16, 3)
     nets = [
-        resnet.build(spec, image=image, classes=10, init_seed=0, dropout_seed=0, fused=on).train()
-        for on in (True, False)
+        resnet.build(spec, image=image, classes=10, init_seed=0, dropout_seed=0, kernels=on).train()
+        for on in ("fused", "torch")
     ]
     x = draw("images", (4, 3, 16, 16))
     ours, theirs = (net(x) for net in nets)
@@ -147,7 +147,7 @@ def test_what_the_kernel_cannot_take_runs_on_torch() -> None:
     assert not kernels.supports(torch.zeros(1, 2, 3, 3, dtype=torch.float64))
     assert not kernels.supports(torch.zeros(1, 2, 3, 3, dtype=torch.float16))
     assert not kernels.supports(torch.zeros(1, 2, 3, 3, device="meta"))
-    norm = layers.BatchNorm(4, pixels=9, activation="gelu", fused=True)
+    norm = layers.BatchNorm(4, pixels=9, activation="gelu", kernels="fused")
     assert not norm.fused
     assert norm(draw("x", (2, 4, 3, 3))).shape == (2, 4, 3, 3)
 

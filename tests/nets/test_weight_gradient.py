@@ -153,7 +153,9 @@ def test_a_network_with_it_has_the_gradients_of_one_without() -> None:
     x, labels = draw("images", (12, 3, 8, 8)), torch.arange(12) % 4
     found = {}
     for name, fused, dtype in (("own", True, torch.float32), ("exact", False, torch.float64)):
-        network = resnet.build(spec, image=image, classes=4, init_seed=1, dropout_seed=1, fused=fused).to(dtype)
+        network = resnet.build(
+            spec, image=image, classes=4, init_seed=1, dropout_seed=1, kernels="fused" if fused else "torch"
+        ).to(dtype)
         taken = [m for m in network.modules() if isinstance(m, layers.Conv) and m.fused]
         assert bool(taken) == fused
         loss = F.cross_entropy(network(x.to(dtype)), labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ import torch
 from fewepochs import recipe as recipes
 from fewepochs import records
 from fewepochs.data import loader, sources
+from fewepochs.nets.kernels import Kernels
 from fewepochs.train import loop
 
 RECIPE = """
@@ -63,9 +63,7 @@ def data(spec: recipes.Recipe, *, train: int = TRAIN, test: int = TEST, device: 
     return loader.prepare(few, spec=spec.data, device=device)
 
 
-def training(
-    spec: recipes.Recipe, *, kernels: Literal["fused", "torch"] = "torch", allow_code: Sequence[str] = ()
-) -> loop.Training:
+def training(spec: recipes.Recipe, *, kernels: Kernels = "torch", allow_code: Sequence[str] = ()) -> loop.Training:
     torch.set_num_threads(1)
     device = torch.device("cpu")
     return loop.Training(spec, data=data(spec), device=device, kernels=kernels, allow_code=allow_code)

@@ -26,7 +26,9 @@ DataOption = Annotated[
 ]
 DownloadOption = Annotated[bool, typer.Option("--download", help="Download the data set if it is nowhere to be found.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:0, ...")]
-KernelsOption = Annotated[str, typer.Option("--kernels", help="auto, fused (compiled, for a CPU), or torch.")]
+KernelsOption = Annotated[
+    str, typer.Option("--kernels", help="auto, fused (for a CPU), inductor (compiled by torch), or torch.")
+]
 GraphsOption = Annotated[
     str, typer.Option("--graphs", help="auto (now: off), on or off: replay steps as CUDA graphs. Changes no result.")
 ]

@@ -31,7 +31,9 @@ from torch import Tensor
 
 from fewepochs import cache
 
-Kernels = Literal["fused", "torch"]
+Kernels = Literal["fused", "inductor", "torch"]
+"""What layers run on: the compiled kernels of this module, what torch's inductor compiles (nets.inductor), or torch's
+own operators."""
 
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
 SOURCES = ("batch_norm.cpp", "weight_gradient.cpp")
@@ -46,7 +48,7 @@ ROWS = 256
 _SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
-def available() -> Kernels:
+def available() -> Literal["fused", "torch"]:
     """Return "fused" where the kernel can be used on this machine, compiling it if need be, else "torch"."""
     return "fused" if _library() is not None else "torch"
 

@@ -20,7 +20,8 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
 from fewepochs import seeds
-from fewepochs.nets import kernels
+from fewepochs.nets import inductor
+from fewepochs.nets import kernels as compiled
 from fewepochs.specs import networks
 
 BN_MOMENTUM = 0.99
@@ -33,16 +34,23 @@ TRUNCATED_STD = 0.87962566103423978
 class Conv(nn.Module):
     """A convolution with Keras's "same" padding: [N, in, H, W] -> [N, out, ceil(H/stride), ceil(W/stride)].
 
-    With `fused` the gradient of weights and bias is the compiled kernel's where that is faster (see nets.kernels).
+    With `kernels` "fused" the gradient of weights and bias is the compiled kernel's where that is faster.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, bias: bool = True, fused: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        bias: bool = True,
+        kernels: compiled.Kernels = "torch",
     ) -> None:
         super().__init__()
         self.kernel = kernel
         self.stride = stride
-        self.fused = fused
+        self.fused = kernels == "fused"
         # On processors with AVX2 alone, torch 2.13 writes beyond its memory in the backward pass of a 1x1 convolution
         # with a stride whose inputs fill no vector of eight. The pixels that such a one looks at are taken first.
         self._picks = kernel == 1 and stride > 1 and inputs % 8 > 0
@@ -54,9 +62,9 @@ class Conv(nn.Module):
         if (
             self.fused
             and torch.is_grad_enabled()
-            and kernels.supports_convolution(x_NCHW, self.weight, stride=self.stride)
+            and compiled.supports_convolution(x_NCHW, self.weight, stride=self.stride)
         ):
-            return kernels.convolve(x_NCHW, self.weight, self.bias)
+            return compiled.convolve(x_NCHW, self.weight, self.bias)
         if self._picks:
             return F.conv2d(x_NCHW[:, :, :: self.stride, :: self.stride], self.weight, self.bias)
         top, bottom = _same(x_NCHW.shape[2], kernel=self.kernel, stride=self.stride)
@@ -79,8 +87,9 @@ class BatchNorm(nn.Module):
     In training, the batch's own mean and (unbiased) variance are left in `batch_mean` and `batch_variance`; the moving
     statistics are not touched. Whoever owns the step updates them for all layers at once, so that a step that is
     frozen leaves no trace. `pixels` is H * W where the layer stands: a batch of N images has N * pixels values
-    a channel, and biased = unbiased * (1 - 1 / (N * pixels)). With `fused` the compiled kernel does both at once
-    where it can (float32 and bfloat16 on the CPU, ReLU or nothing).
+    a channel, and biased = unbiased * (1 - 1 / (N * pixels)). With `kernels` "fused" the compiled
+    kernel does both at once where it can (float32 and bfloat16 on the CPU, ReLU or nothing), with "inductor" what torch
+    makes of `normalise`.
     """
 
     batch_mean: Tensor
@@ -88,11 +97,14 @@ class BatchNorm(nn.Module):
     moving_mean: Tensor
     moving_variance: Tensor
 
-    def __init__(self, channels: int, *, pixels: int, activation: networks.Activation | None, fused: bool) -> None:
+    def __init__(
+        self, channels: int, *, pixels: int, activation: networks.Activation | None, kernels: compiled.Kernels = "torch"
+    ) -> None:
         super().__init__()
         self.pixels = pixels
         self.activation = activation
-        self.fused = fused and activation in ("relu", None)
+        self.fused = kernels == "fused" and activation in ("relu", None)
+        self._normalise = inductor.compiled(normalise) if kernels == "inductor" else normalise
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         for name in ("batch_mean", "moving_mean"):
@@ -106,19 +118,36 @@ class BatchNorm(nn.Module):
             (self.batch_mean, self.batch_variance) if self.training else (self.moving_mean, self.moving_variance)
         )
         relu = self.activation == "relu"
-        if self.fused and kernels.supports(x_NCHW):
+        if self.fused and compiled.supports(x_NCHW):
             if self.training:
-                return kernels.normalise(
+                return compiled.normalise(
                     x_NCHW, self.weight, self.bias, mean=mean, variance=variance, epsilon=BN_EPSILON, relu=relu
                 )
             if not torch.is_grad_enabled():
                 scale = self.weight * torch.rsqrt(variance + BN_EPSILON)
-                return kernels.apply(x_NCHW, scale, self.bias - mean * scale, relu=relu)
-        # momentum 1 makes torch overwrite the batch buffers with this batch's statistics.
-        y = F.batch_norm(
-            x_NCHW, mean, variance, self.weight, self.bias, training=self.training, momentum=1.0, eps=BN_EPSILON
+                return compiled.apply(x_NCHW, scale, self.bias - mean * scale, relu=relu)
+        return self._normalise(
+            x_NCHW, mean, variance, self.weight, self.bias, training=self.training, activation=self.activation
         )
-        return y if self.activation is None else activate(y, activation=self.activation)
+
+
+def normalise(
+    x_NCHW: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    training: bool,
+    activation: networks.Activation | None,
+) -> Tensor:
+    """Return the batch normalisation of x, activated, by torch's operators.
+
+    In training with the batch's own statistics, which are left in `mean` and (unbiased) `variance`, else with those.
+    """
+    # momentum 1 makes torch overwrite the statistics that it is given with this batch's.
+    y = F.batch_norm(x_NCHW, mean, variance, gamma, beta, training=training, momentum=1.0, eps=BN_EPSILON)
+    return y if activation is None else activate(y, activation=activation)
 
 
 class Dense(nn.Module):

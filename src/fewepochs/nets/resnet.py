@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fewepochs import seeds
 from fewepochs.errors import Problem, RecipeError
+from fewepochs.nets import kernels as compiled
 from fewepochs.nets.layers import BatchNorm, Conv, Dense, Dropout, activate, initialise
 from fewepochs.specs import networks
 
@@ -50,16 +51,16 @@ class _Style:
 
     activation: networks.Activation
     conv_bias: bool
-    fused: bool
+    kernels: compiled.Kernels
 
     def conv(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> Conv:
         """Return a convolution."""
-        return Conv(inputs, outputs, kernel=kernel, stride=stride, bias=self.conv_bias, fused=self.fused)
+        return Conv(inputs, outputs, kernel=kernel, stride=stride, bias=self.conv_bias, kernels=self.kernels)
 
     def norm(self, channels: int, *, pixels: int, activate: bool = True) -> BatchNorm:
         """Return a batch normalisation, with the activation after it unless told otherwise."""
         activation = self.activation if activate else None
-        return BatchNorm(channels, pixels=pixels, activation=activation, fused=self.fused)
+        return BatchNorm(channels, pixels=pixels, activation=activation, kernels=self.kernels)
 
 
 class _UnitV1(nn.Module):
@@ -116,10 +117,10 @@ class ResNet(nn.Module):
     """A ResNet of either generation: images [N, C, H, W] -> logits [N, classes]. Made by `build`."""
 
     def __init__(
-        self, spec: networks.Network, *, image: ImageShape, classes: int, dropout_seed: int, fused: bool
+        self, spec: networks.Network, *, image: ImageShape, classes: int, dropout_seed: int, kernels: compiled.Kernels
     ) -> None:
         super().__init__()
-        style = _Style(activation=spec.activation, conv_bias=spec.conv_bias, fused=fused)
+        style = _Style(activation=spec.activation, conv_bias=spec.conv_bias, kernels=kernels)
         shape = image.strided(spec.stem.stride, channels=spec.stem.filters)
         self.stem = style.conv(image.channels, spec.stem.filters, kernel=spec.stem.kernel, stride=spec.stem.stride)
         self.stem_bn = style.norm(spec.stem.filters, pixels=shape.pixels)
@@ -152,13 +153,13 @@ def build(
     init_seed: int,
     dropout_seed: int,
     device: torch.device | str = "cpu",
-    fused: bool = False,
+    kernels: compiled.Kernels = "torch",
 ) -> ResNet:
     """Return the network of `spec` on `device`, in float32, with its initial weights.
 
-    `fused` lets compiled kernels do what they can, batch normalisation with ReLU first of all (see nets.kernels).
-    On the device "meta" the weights have shapes and no values. Raises RecipeError where the images are too small
-    for the number of stages.
+    `kernels` "fused" lets compiled kernels do what they can, "inductor" what torch compiles, batch normalisation with
+    ReLU first of all (see nets.kernels, nets.inductor). On the device "meta" the weights have shapes and no values.
+    Raises RecipeError where the images are too small for the number of stages.
     """
     halvings = len(spec.filters) - 1
     if min(image.height, image.width) < 2**halvings * spec.stem.stride:
@@ -170,7 +171,7 @@ def build(
         )
         raise RecipeError("network", (problem,))
     with torch.device(device):
-        network = ResNet(spec, image=image, classes=classes, dropout_seed=dropout_seed, fused=fused)
+        network = ResNet(spec, image=image, classes=classes, dropout_seed=dropout_seed, kernels=kernels)
     if torch.device(device).type != "meta":
         initialise(network, seed=init_seed)
     return network

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.data import loader
+from fewepochs.nets.kernels import Kernels
 from fewepochs.train import running
 
 
@@ -20,7 +20,7 @@ class Bench:
 
     data: loader.DeviceData
     device: torch.device
-    kernels: Literal["fused", "torch"] = "torch"
+    kernels: Kernels = "torch"
     allow_code: Sequence[str] = ()
 
 

@@ -26,6 +26,7 @@ from fewepochs import recipe as recipes
 from fewepochs.data import loader
 from fewepochs.errors import CheckpointError, DataError, DivergedError, RecipeError
 from fewepochs.nets import resnet
+from fewepochs.nets.kernels import Kernels
 from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord
 from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters, replay
@@ -100,8 +101,9 @@ class Spent:
 class Training:
     """A run in memory: the device program, where it stands, and what it has cost.
 
-    `kernels`: "fused" uses the compiled ones (see nets.kernels), "torch" torch's own operators. Each repeats its bits;
-    the two differ in rounding, so a run keeps the one that it began with. `allow_code`: packages and modules that the
+    `kernels`: "fused" uses the compiled ones (see nets.kernels), "torch" torch's own operators, "inductor" what torch
+    compiles, which takes `compile_seconds` here, so that no step does. Each repeats its bits; they differ in rounding,
+    so a run keeps those that it began with. `allow_code`: packages and modules that the
     recipe's optimizer may come from; a recipe runs no code unless they cover it. `recorder` records the steps, so that
     they are replayed, with the same bits; where that cannot be, `not_recorded` says why. `together` is that of a
     `Runtime`.
@@ -113,7 +115,7 @@ class Training:
         *,
         data: loader.DeviceData,
         device: torch.device,
-        kernels: Literal["fused", "torch"] = "torch",
+        kernels: Kernels = "torch",
         allow_code: Sequence[str] = (),
         recorder: replay.Recorder | None = None,
         together: int = 1,
@@ -131,7 +133,7 @@ class Training:
             init_seed=recipe.stream_seed("init"),
             dropout_seed=recipe.stream_seed("dropout"),
             device=device,
-            fused=kernels == "fused",
+            kernels=kernels,
         )
         self.batch_sizes = controls.batch_sizes(recipe)
         self.horizon = controls.horizon(recipe, images=len(data.train))
@@ -144,20 +146,32 @@ class Training:
             bn_momentum=recipe.network.bn_momentum,
             allow_code=allow_code,
         )
+        self.compile_seconds = self._compile() if kernels == "inductor" else 0.0
         self.recorded, self.not_recorded = self._record(recorder)
         self.epochs = 0
         self.epoch_steps = 0
         self.plateau = schedules.PlateauState()
         self.spent = Spent()
 
+    def _sizes(self) -> list[int]:
+        """Return the sizes of all batches that are trained on: whole ones and what is left at an epoch's end."""
+        images = len(self.data.train)
+        sizes = {size for batch in self.batch_sizes for size in (min(batch, images), images % batch) if size > 0}
+        return sorted(sizes)
+
+    def _compile(self) -> float:
+        """Let layers be compiled for all batches; return the seconds that it took."""
+        begin = time.perf_counter()
+        self.program.compile_layers(sizes=self._sizes())
+        meters.synchronise(self.device)
+        return time.perf_counter() - begin
+
     def _record(self, recorder: replay.Recorder | None) -> tuple[bool, str | None]:
         """Return whether steps are replayed, and why not where that was wished for."""
         if recorder is None:
             return False, None
-        images = len(self.data.train)
-        sizes = {size for batch in self.batch_sizes for size in (min(batch, images), images % batch) if size > 0}
         try:
-            self.program.record(recorder, sizes=sorted(sizes))
+            self.program.record(recorder, sizes=self._sizes())
         except replay.NotRecordedError as error:
             return False, str(error)
         return True, None

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 
@@ -20,11 +20,10 @@ from fewepochs import store
 from fewepochs.data import loader, sources
 from fewepochs.errors import CheckpointError, Problem, RecipeError
 from fewepochs.nets import kernels as compiled
+from fewepochs.nets.kernels import Kernels
 from fewepochs.stats import stopping
 from fewepochs.train import checkpoint, environment, loop, meters, replay, session
 from fewepochs.train.outcome import Outcome, is_as_named, is_done
-
-Kernels = Literal["fused", "torch"]
 
 
 class View(session.Watcher, Protocol):
@@ -119,8 +118,9 @@ def _prepare(
         evaluate_every=runtime.evaluate_every,
     )
     meters.synchronise(loaded.device)
-    training.spent.setup_seconds += time.perf_counter() - begin - loaded.compile_seconds
-    training.spent.compile_seconds += loaded.compile_seconds
+    compile_seconds = loaded.compile_seconds + training.compile_seconds
+    training.spent.setup_seconds += time.perf_counter() - begin - compile_seconds
+    training.spent.compile_seconds += compile_seconds
     return training, folder
 
 
@@ -165,12 +165,14 @@ def load(recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[st
 
 def _kernels(wanted: str, device: str) -> Kernels:
     """Return the kernels to use; the compiled ones are for a CPU, and "fused" insists on them."""
+    if wanted == "inductor":
+        return "inductor"
     if wanted == "torch" or (wanted == "auto" and device != "cpu"):
         return "torch"
     found = compiled.available()
     if wanted == "fused" and (found != "fused" or device != "cpu"):
         problem = Problem(
-            "--kernels", "cannot be compiled or used here (CPU, Linux, a C++ compiler)", "'fused'", "torch"
+            "--kernels", "cannot be compiled or used here (CPU, Linux, a C++ compiler)", "'fused'", "inductor, torch"
         )
         raise RecipeError("command line", (problem,))
     return found

@@ -112,6 +112,23 @@ class TrainingStep:
             if isinstance(module, layers.Dropout):
                 module.step = self._counts["steps"]
 
+    def compile_layers(self, *, sizes: Iterable[int]) -> None:
+        """Let layers that are compiled meet every batch of a run: `sizes` in training, and the evaluations'.
+
+        The state stays as it is, bit for bit.
+        """
+        train, bn_images = self._data.train, _bn_images(self._rules)
+        self.network.train()
+        for size in sizes:
+            self.gradient(self.inputs(train.pixels[:size]), train.labels[:size])
+        with torch.no_grad():
+            for size in _batch_sizes(min(bn_images, len(train))):
+                self.network(self.inputs(train.pixels[:size]))
+        for part in filter(None, (self._data.validation, self._data.test)):
+            for work in dict(self._evaluation(part)).values():
+                work()
+            self._evaluated.clear()
+
     def record(self, recorder: replay.Recorder, *, sizes: Iterable[int]) -> None:
         """Record a step of each of `sizes` images, and the evaluation of the data's parts, to be replayed from now on.
 
@@ -370,6 +387,11 @@ class TrainingStep:
         counts["images"] += size
         counts["cursor"] += size
         counts["epoch_steps"] += 1
+
+
+def _batch_sizes(images: int) -> set[int]:
+    """Return the sizes of the batches that so many images are evaluated in."""
+    return {min(EVALUATION_BATCH, images), images % EVALUATION_BATCH} - {0}
 
 
 def _bn_images(rules: Rules) -> int:
