@@ -15,6 +15,7 @@ import torch
 
 from fewepochs import recipe as recipes
 from fewepochs.data import loader, sources
+from fewepochs.nets.kernels import Kernels
 from fewepochs.train import environment, loop, replay
 
 RECIPE, TINY_RECIPE = "resnet56v2-adam-atienza", "digits-step"
@@ -23,7 +24,7 @@ TINY = (
     "batch_size=16",
     "network={kind='resnet-v2', units=[1, 1], filters=[8, 16], bottleneck=[4, 8], stem={filters=4}}",
 )
-ENVIRONMENT = {"checks": {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}}
+ENVIRONMENT = {part: {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} for part in ("checks", "inductor")}
 """cuBLAS reads it when it is first used; without it sums need not repeat."""
 _MARK = "told: "
 
@@ -82,14 +83,20 @@ class Setting:
         return recipes.load(name, overrides=overrides)
 
     def training(
-        self, recipe: recipes.Recipe, *, graphs: bool, device: torch.device | None = None, allow: tuple[str, ...] = ()
+        self,
+        recipe: recipes.Recipe,
+        *,
+        graphs: bool,
+        kernels: Kernels = "torch",
+        device: torch.device | None = None,
+        allow: tuple[str, ...] = (),
     ) -> loop.Training:
         """Return a fresh run of `recipe`, its steps recorded where `graphs` are wished for."""
         where = device or self.device
         recorder: replay.Recorder = replay.CudaRecorder(where) if where.type == "cuda" else Repeating()
         data = loader.prepare(self.dataset, spec=recipe.data, device=where)
         return loop.Training(
-            recipe, data=data, device=where, kernels="torch", allow_code=allow, recorder=recorder if graphs else None
+            recipe, data=data, device=where, kernels=kernels, allow_code=allow, recorder=recorder if graphs else None
         )
 
     def synchronise(self) -> None:
@@ -153,6 +160,7 @@ def run_part(name: str, setting: Setting) -> None:
         return
     parts: dict[str, Callable[[Setting], Told]] = {
         "checks": gpu_checks.checks,
+        "inductor": gpu_checks.inductor,
         "steps": gpu_steps.steps,
         "traffic": gpu_steps.traffic,
         "variants": gpu_steps.variants,

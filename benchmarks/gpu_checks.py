@@ -17,6 +17,7 @@ import torch
 
 from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
+from fewepochs.nets.kernels import Kernels
 from fewepochs.train import checkpoint, environment, loop
 
 PRECISIONS = ("float32", "bfloat16")
@@ -43,14 +44,25 @@ def checks(setting: Setting) -> Told:
     for precision in PRECISIONS:
         overrides = (f"precision={precision}",)
         yield gpu_bench.attempt(f"recorded = not recorded, {precision}", partial(_recorded, setting, overrides))
-    yield gpu_bench.attempt("resumed = not stopped", partial(_resumed, setting))
+    yield gpu_bench.attempt("resumed = not stopped", partial(_resumed, setting, kernels="torch"))
     yield gpu_bench.attempt("silence, not recorded", partial(_silence, setting, graphs=False))
     yield gpu_bench.attempt("silence, recorded", partial(_silence, setting, graphs=True))
     yield gpu_bench.attempt("what cannot be recorded says why", partial(_refusal, setting))
-    yield gpu_bench.attempt("first 20 losses are the CPU's", partial(_losses, setting))
+    yield gpu_bench.attempt("first 20 losses are the CPU's", partial(_losses, setting, kernels="torch"))
     for kind, changes in OPTIMIZERS.items():
         check = partial(_recorded, setting, changes, steps=20)
         yield gpu_bench.attempt(f"recorded = not recorded, {kind}", check)
+
+
+def inductor(setting: Setting) -> Told:
+    """Tell of the first three laws whether they hold on kernels that torch compiles."""
+    if setting.cuda:
+        environment.make_deterministic()
+    for precision in PRECISIONS:
+        check = partial(_recorded, setting, (f"precision={precision}",), kernels="inductor")
+        yield gpu_bench.attempt(f"recorded = not recorded, {precision}", check)
+    yield gpu_bench.attempt("resumed = not stopped", partial(_resumed, setting, kernels="inductor"))
+    yield gpu_bench.attempt("first 20 losses are the CPU's", partial(_losses, setting, kernels="inductor"))
 
 
 def _digest(training: loop.Training) -> str:
@@ -64,22 +76,24 @@ def _walk(training: loop.Training, *, steps: int) -> None:
         epochs.step()
 
 
-def _recorded(setting: Setting, overrides: tuple[str, ...], *, steps: int = STEPS) -> dict[str, Any]:
+def _recorded(
+    setting: Setting, overrides: tuple[str, ...], *, steps: int = STEPS, kernels: Kernels = "torch"
+) -> dict[str, Any]:
     steps = TINY_STEPS if setting.tiny else steps
     found, refused = [], None
     for graphs in (False, True):
-        training = setting.training(setting.recipe(*overrides), graphs=graphs)
+        training = setting.training(setting.recipe(*overrides), graphs=graphs, kernels=kernels)
         refused = training.not_recorded
         _walk(training, steps=steps)
         found.append((_digest(training), training.program.evaluate(training.data.validation, done=1.0)))
     return {"passed": refused is None and found[0] == found[1], "steps": steps, "not_recorded": refused}
 
 
-def _resumed(setting: Setting) -> dict[str, Any]:
+def _resumed(setting: Setting, *, kernels: Kernels) -> dict[str, Any]:
     """Two runs of an epoch's first steps, one of them stopped after a third and gone on with by another object."""
     recipe = setting.recipe(*(() if setting.tiny else ("precision=bfloat16", "batch_size=512")))
     steps = 2 if setting.tiny else 20
-    whole, first, second = (setting.training(recipe, graphs=True) for _ in range(3))
+    whole, first, second = (setting.training(recipe, graphs=True, kernels=kernels) for _ in range(3))
     _first_steps(whole, upto=3 * steps)
     _first_steps(first, upto=steps)
     second.restore(first.snapshot())
@@ -131,12 +145,10 @@ def _refusal(setting: Setting) -> dict[str, Any]:
     return {"passed": training.not_recorded is not None, "said": training.not_recorded}
 
 
-def _losses(setting: Setting) -> dict[str, Any]:
+def _losses(setting: Setting, *, kernels: Kernels) -> dict[str, Any]:
     steps = TINY_STEPS if setting.tiny else LOSSES
-    ours, cpu = (
-        _means(setting.training(setting.recipe(), graphs=device is None, device=device), steps=steps)
-        for device in (None, torch.device("cpu"))
-    )
+    cpu = _means(setting.training(setting.recipe(), graphs=False, device=torch.device("cpu")), steps=steps)
+    ours = _means(setting.training(setting.recipe(), graphs=True, kernels=kernels), steps=steps)
     worst = max(abs(a - b) / abs(b) for a, b in zip(ours, cpu, strict=True))
     first = abs(ours[0] - cpu[0]) / abs(cpu[0])
     return {"passed": worst <= LOSS_BOUND, "worst_relative": worst, "first_relative": first, "bound": LOSS_BOUND}

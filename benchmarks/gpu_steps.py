@@ -18,7 +18,6 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
-from fewepochs.nets import layers
 from fewepochs.train import loop
 
 BATCHES, PRECISIONS = (128, 64, 32, 512), ("bfloat16", "float32")
@@ -56,7 +55,8 @@ def measured(setting: Setting, make: Callable[[], loop.Training]) -> dict[str, A
         "seconds_per_epoch": timed["milliseconds"] * per_epoch / 1e3,
         "joules_per_epoch": None if timed["joules"] is None else timed["joules"] * per_epoch,
         "evaluation_seconds": time.perf_counter() - begin,
-        "made_and_recorded_seconds": made,
+        "made_and_recorded_seconds": made - training.compile_seconds,
+        "compile_seconds": training.compile_seconds,
         "not_recorded": training.not_recorded,
         "peak_memory_bytes": training.meter.peak_memory_bytes(),
     }
@@ -176,7 +176,7 @@ def _kernels(setting: Setting, epochs: Epochs) -> dict[str, Any]:
 
 
 def variants(setting: Setting) -> Told:
-    """Tell what is not used as yet: TF32, cuDNN's search for algorithms, batch normalisation and ReLU compiled."""
+    """Tell what is not used as yet: TF32, cuDNN's search for algorithms, inductor's kernels."""
     batch = "batch_size=16" if setting.tiny else "batch_size=128"
     for precision in reversed(PRECISIONS):
         make = partial(setting.training, setting.recipe(batch, f"precision={precision}"), graphs=True)
@@ -188,17 +188,5 @@ def variants(setting: Setting) -> Told:
         torch.backends.cudnn.benchmark = True
         yield gpu_bench.attempt(f"cuDNN's search, {precision}", partial(measured, setting, make))
         torch.backends.cudnn.benchmark = False
-        yield gpu_bench.attempt(f"compiled normalisation, {precision}", partial(_compiled, setting, make))
-
-
-def _compiled(setting: Setting, make: Callable[[], loop.Training]) -> dict[str, Any]:
-    """Measure with batch normalisation and its activation through torch.compile; `made_...` has the time that took."""
-    plain = layers.BatchNorm.forward
-    import torch._dynamo
-
-    torch._dynamo.config.recompile_limit = 64  # one for each shape, in training and in evaluation
-    layers.BatchNorm.forward = torch.compile(plain, dynamic=False)  # type: ignore[method-assign]
-    try:
-        return measured(setting, make)
-    finally:
-        layers.BatchNorm.forward = plain  # type: ignore[method-assign]
+        compiled = partial(make, kernels="inductor")
+        yield gpu_bench.attempt(f"inductor's kernels, {precision}", partial(measured, setting, compiled))
