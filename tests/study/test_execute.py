@@ -28,6 +28,7 @@ class Stage:
 
     play: Callable[[str, cells.Job], cells.Ending]
     slots: int = 2
+    together: int = 1
     began: list[str] = field(default_factory=list)
     stopped: int = 0
     closed: bool = False

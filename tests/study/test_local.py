@@ -100,6 +100,13 @@ def test_there_are_as_many_at_a_time_as_slots(tmp_path: Path) -> None:
     assert where.free == 2
 
 
+@pytest.mark.parametrize(
+    ("slots", "gpus", "together"), [(1, "", 1), (3, "", 3), (2, "01", 1), (3, "01", 2), (1, "01", 1), (8, "0", 8)]
+)
+def test_it_tells_how_many_cells_share_a_device(slots: int, gpus: str, together: int, tmp_path: Path) -> None:
+    assert local.Local(slots=slots, logs=tmp_path, stall_seconds=1.0, gpus=tuple(gpus)).together == together
+
+
 def test_each_slot_has_its_gpu_and_each_cell_its_threads(tmp_path: Path) -> None:
     where = place(tmp_path, workers.TELLS_ITS_ENVIRONMENT, slots=3, gpus=("0", "GPU-abc"))
     for name in "abc":

@@ -62,6 +62,25 @@ def test_room_is_what_handing_out_one_by_one_gives(nodes: list[dict[str, int]], 
     assert on_ray.slots_of(nodes, {"CPU": cpus, "GPU": gpus}) == handed
 
 
+@pytest.mark.parametrize(
+    ("nodes", "needs", "together"),
+    [
+        ([], {"CPU": 1.0}, 1),
+        ([{"CPU": 4.0}, {"CPU": 3.0}], {"CPU": 2.0, "GPU": 0.0}, 2),
+        ([{"CPU": 2.0}, {"CPU": 3.0}], {"CPU": 2.0}, 1),
+        ([{"CPU": 1.0}], {"CPU": 2.0}, 1),
+        ([{"CPU": 8.0, "GPU": 4.0}], {"CPU": 1.0, "GPU": 1.0}, 1),
+        ([{"CPU": 8.0, "GPU": 1.0}], {"CPU": 1.0, "GPU": 0.25}, 4),
+        ([{"CPU": 3.0, "GPU": 1.0}], {"CPU": 1.0, "GPU": 0.25}, 3),
+        ([{"CPU": 8.0, "GPU": 4.0}], {"CPU": 1.0, "GPU": 2.0}, 1),
+    ],
+)
+def test_cells_share_a_gpu_or_the_processors_of_a_node(
+    nodes: Sequence[dict[str, float]], needs: dict[str, float], together: int
+) -> None:
+    assert on_ray.together_of(nodes, needs) == together
+
+
 def test_versions_that_differ_are_named() -> None:
     assert on_ray.differing({"torch": "2", "numpy": "1"}, {"torch": "2", "numpy": "1"}) == []
     assert on_ray.differing({"torch": "2", "numpy": "1"}, {"torch": "3"}) == [

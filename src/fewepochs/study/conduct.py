@@ -67,7 +67,7 @@ def conduct(
         study,
         path=planned.path,
         place=place,
-        runtime=for_cells(how.runtime, threads=threads, together=together(room.jobs, gpus=room.gpus)),
+        runtime=for_cells(how.runtime, threads=threads, together=place.together),
         retries=how.retries,
         wish=execute.Wish(),
         until=until,
@@ -119,11 +119,6 @@ def for_cells(runtime: runtimes.Runtime, *, threads: int | None, together: int) 
     where = None if runtime.data is None else runtime.data.resolve()
     device = runtime.device.partition(":")[0]
     return replace(runtime, threads=threads, device=device, data=where, together=together)
-
-
-def together(jobs: int, *, gpus: Sequence[str]) -> int:
-    """Return how many of `jobs` cells at a time share a device: a GPU, or the processor."""
-    return max(1, -(-jobs // (len(gpus) or 1)))
 
 
 def numbers(study: grid.Study, only: Sequence[int] | None) -> Sequence[int]:

@@ -47,6 +47,10 @@ class Place(Protocol):
     def free(self) -> int:
         """How many cells more may begin now."""
 
+    @property
+    def together(self) -> int:
+        """How many cells may share a device, a GPU or a machine's processors, at a time."""
+
     def begin(self, name: str, job: cells.Job) -> None:
         """Start the cell `name`."""
 

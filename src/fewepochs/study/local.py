@@ -108,6 +108,11 @@ class Local:
         """How many cells more may begin now."""
         return self._slots - len(self._children)
 
+    @property
+    def together(self) -> int:
+        """How many cells may share a device at a time: a GPU, or the processors."""
+        return -(-self._slots // (len(self._gpus) or 1))
+
     def begin(self, name: str, job: cells.Job) -> None:
         """Start the cell `name`."""
         log = self._logs / f"{name}.log"

@@ -76,6 +76,12 @@ class OnRay:
         """How many cells more may begin now."""
         return self.slots - len(self._out)
 
+    @property
+    def together(self) -> int:
+        """How many cells may share a device at a time: a GPU, or a node's processors; who else uses it is not known."""
+        most = together_of(self._nodes(), self._needs)
+        return most if self._most is None else min(most, self._most)
+
     def begin(self, name: str, job: cells.Job) -> None:
         """Send the cell `name` out. Raises StorageError where its folder is held by another process."""
         held = ExitStack()
@@ -167,6 +173,19 @@ def slots_of(nodes: Iterable[Mapping[str, float]], needs: Mapping[str, float]) -
         min(round(1e4 * node.get(name, 0.0)) // round(1e4 * amount) for name, amount in wanted.items())
         for node in nodes
     )
+
+
+def together_of(nodes: Iterable[Mapping[str, float]], needs: Mapping[str, float]) -> int:
+    """Return how many cells that need so much may share a device of `nodes`: a GPU, or a node's processors.
+
+    >>> together_of([{"CPU": 4.0}, {"CPU": 3.0}], {"CPU": 2.0})
+    2
+    >>> together_of([{"CPU": 8.0, "GPU": 2.0}], {"CPU": 1.0, "GPU": 1.0})
+    1
+    """
+    beside = max((slots_of([node], needs) for node in nodes), default=1)
+    share = needs.get("GPU", 0.0)
+    return max(1, min(beside, round(1e4) // round(1e4 * share)) if share > 0 else beside)
 
 
 def differing(own: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:

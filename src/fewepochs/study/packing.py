@@ -76,7 +76,7 @@ def train(
         study,
         path=out,
         place=place,
-        runtime=conduct.for_cells(runtime, threads=threads, together=conduct.together(count, gpus=gpus)),
+        runtime=conduct.for_cells(runtime, threads=threads, together=place.together),
         retries=RETRIES,
         wish=execute.Wish(),
     )
