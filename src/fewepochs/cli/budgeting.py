@@ -71,12 +71,9 @@ def budget(
 
 
 def _check(*, rule: str, progress: str, picture_to: Path | None) -> None:
-    from fewepochs.report import picture
-
     options.check_choice("--rule", rule, allowed=("first", "held"))
     options.check_progress(progress)
-    if picture_to is not None:
-        picture.check(picture_to)
+    options.check_picture(picture_to)
 
 
 def _search(

@@ -40,8 +40,7 @@ def compare(
     for option, value in (("--horizon", horizon), ("--width", width)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise options.usage(option, "not a size", str(value), "a number above 0")
-    if to is not None:
-        _check_picture(to)
+    options.check_picture(to)
     asked: dict[str, Any] = {"rule": rule, "by": by, "horizon": horizon, "looks": looks, "width": width}
     found = results.compare(results.load_runs(runs), targets=targets, **asked)
     _print(found, form=form)
@@ -60,9 +59,3 @@ def _print(found: dict[str, Any], *, form: tables.Form) -> None:
         return
     for line in comparison_console.lines(found):
         output.out(line)
-
-
-def _check_picture(to: Path) -> None:
-    from fewepochs.report import picture
-
-    picture.check(to)

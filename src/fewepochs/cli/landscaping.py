@@ -46,7 +46,7 @@ def landscape(
     from fewepochs.probes import slices
 
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
-    measuring.check_picture(to)
+    options.check_picture(to, data=True)
     kinds: Any = tuple(dict.fromkeys(along)) if along else slices.KINDS  # what is no choice is found out with the rest
     settings = slices.Settings(
         kinds=kinds, points=points, grid=grid, images=images, seed=seed, statistics=statistics,  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def sharpness(
     from fewepochs.probes import edge
 
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
-    measuring.check_picture(to)
+    options.check_picture(to, data=True)
     found = landscapes.sharpness(
         run,
         settings=edge.Settings(

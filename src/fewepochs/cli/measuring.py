@@ -82,14 +82,6 @@ def gradient_noise(
     show(measuring.gradient_noise_page(run, found, layers=layers), form=form, to=to)
 
 
-def check_picture(to: Path | None) -> None:
-    """Refuse a picture that cannot be drawn before anything is measured."""
-    if to is not None:
-        from fewepochs.report import picture
-
-        picture.check(to, data=True)
-
-
 def show(page: table_text.Page, *, form: tables.Form, to: Path | None) -> None:
     """Print what a probe found, and draw it where that is asked for."""
     tables.print_page(page, form=form)
@@ -106,5 +98,5 @@ def show(page: table_text.Page, *, form: tables.Form, to: Path | None) -> None:
 
 
 def _epochs(text: str | None, *, to: Path | None) -> list[int] | None:
-    check_picture(to)
+    options.check_picture(to, data=True)
     return None if text is None else options.numbers("--epochs", text)

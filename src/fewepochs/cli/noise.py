@@ -38,16 +38,9 @@ def noise(
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
     if not (math.isfinite(spike) and spike > 0):
         raise options.usage("--spike", "not a number of spreads", str(spike), "a number above 0")
-    if to is not None:
-        _check_picture(to)
+    options.check_picture(to)
     found = results.noise(results.load_runs(runs), by=by, spike=spike, first=first)  # type: ignore[arg-type]
     page = results.noise_page(found, gradient_noise=tuple(gradient_noise or ()))
     tables.print_page(page, form=form)
     if to is not None:
         output.say(f"picture: {results.noise_picture(page, to=to)}")
-
-
-def _check_picture(to: Path) -> None:
-    from fewepochs.report import picture
-
-    picture.check(to)

@@ -52,8 +52,7 @@ def lr_range(
     """Learning-rate range test: where the loss falls and rises, and what named rules suggest. Not a run."""
     chosen = recipes.load(recipe, overrides=overrides or ())
     sweep = _sweep(chosen, (from_lr, up_to_lr), steps=steps, kind=kind, factor=factor, smoothing=smoothing)
-    if to is not None:
-        _check_picture(to)
+    options.check_picture(to)
     runtime = training.Runtime(
         device=device,
         kernels=kernels,
@@ -84,12 +83,6 @@ def _sweep(
     from_lr, up_to_lr = (usual if lr is None else lr for lr, usual in both)
     # Whether `kind` is one the api finds out, with everything else.
     return sweeps.Sweep(from_lr, up_to_lr, steps, kind, factor, smoothing)  # type: ignore[arg-type]
-
-
-def _check_picture(to: Path) -> None:
-    from fewepochs.report import picture
-
-    picture.check(to)
 
 
 def _view(choice: str, *, quiet: bool) -> Any:

@@ -142,10 +142,7 @@ def answer(
     as_json: options.JsonOption = False,
 ) -> None:
     """Say what a study found, by the rules fixed before it began; cells that are not done are censored."""
-    if to is not None:
-        from fewepochs.report import picture
-
-        picture.check(to)
+    options.check_picture(to)
     found = _print(studies.plan(file, out=out), as_json=as_json)
     if to is not None:
         output.say(f"picture: {results.comparison_picture(found, to=to)}")
