@@ -13,11 +13,12 @@ import tiny_runs
 import torch
 
 from fewepochs import runtime as runtimes
+from fewepochs.nets import kernels
 from fewepochs.train import checkpoint, environment, loop, replay, running
 
 
-def collected() -> dict[str, Any]:
-    return environment.collect(device=torch.device("cpu"), kernels="torch", data_digest="0" * 64, data_origin="a test")
+def collected(kind: str = "torch") -> dict[str, Any]:
+    return environment.collect(device=torch.device("cpu"), kernels=kind, data_digest="0" * 64, data_origin="a test")
 
 
 CHANGES: list[tuple[dict[str, Any], list[str]]] = [
@@ -25,7 +26,7 @@ CHANGES: list[tuple[dict[str, Any], list[str]]] = [
     ({"command": ["another"], "cores": 99, "system": "another", "source": None}, []),
     ({"threads": 7}, ["threads 7 -> "]),
     ({"device": "cuda"}, ["device cuda -> cpu"]),
-    ({"kernels": "fused"}, ["kernels fused -> torch"]),
+    ({"kernels": "fused", "compiler": "one 1.0"}, ["kernels fused -> torch", "compiler one 1.0 -> None"]),
     ({"cpu": "another"}, ["cpu another -> "]),
     ({"gpu": {"name": "a GPU"}}, ["gpu a GPU -> None"]),
     ({"deterministic": False}, ["CUDA without --deterministic"]),
@@ -39,6 +40,13 @@ def test_a_doubt_names_what_changed(changes: dict[str, Any], expected: list[str]
     found = environment.doubts({**now, **changes}, now)
     assert len(found) == len(expected)
     assert all(doubt.startswith(start) for doubt, start in zip(found, expected, strict=True))
+
+
+def test_a_run_on_compiled_kernels_names_their_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a++ 1.0", None):
+        monkeypatch.setattr(kernels, "compiler", lambda name=name: name)
+        found = [collected(kind)["compiler"] for kind in ("fused", "inductor", "torch")]
+        assert found == [name, name, None]
 
 
 def test_float32_is_not_rounded_to_tf32() -> None:
@@ -59,6 +67,7 @@ FREED = """
 import resource
 import torch
 from fewepochs import runtime as runtimes
+from fewepochs.nets import kernels
 from fewepochs.train import running
 import tiny_runs
 

@@ -18,7 +18,6 @@ import functools
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
 from importlib import resources
@@ -216,11 +215,11 @@ def _call(name: str, *arguments: Tensor | int | ctypes.c_double) -> None:
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """Return the compiled library, or None where it cannot be had; found out once a process."""
-    compiler = shutil.which(os.environ.get("CXX", "c++"))
-    if compiler is None or platform.system() != "Linux":
+    known = compiler()
+    if known is None or platform.system() != "Linux":
         return None
     try:
-        path = _built(compiler)
+        path = _built(known)
         library = ctypes.CDLL(str(path))
         library.weight_gradient_parts.restype = ctypes.c_long
         return library
@@ -228,12 +227,23 @@ def _library() -> ctypes.CDLL | None:
         return None
 
 
+def compiler() -> str | None:
+    """Return what the C++ compiler calls itself and its release, None where there is none."""
+    try:
+        told = subprocess.run([_command(), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return told.partition("\n")[0].strip()
+
+
+def _command() -> str:
+    return os.environ.get("CXX", "c++")
+
+
 def _built(compiler: str) -> Path:
     sources = {name: (resources.files("fewepochs.nets") / name).read_bytes() for name in SOURCES}
-    version = subprocess.run([compiler, "--version"], capture_output=True, timeout=20, check=True).stdout
-    name = hashlib.sha256(b"\0".join([*sources.values(), version, _processor(), " ".join(FLAGS).encode()])).hexdigest()[
-        :16
-    ]
+    facts = compiler.encode(), _processor(), " ".join(FLAGS).encode()
+    name = hashlib.sha256(b"\0".join([*sources.values(), *facts])).hexdigest()[:16]
     folder = cache.folder() / "kernels"
     path = folder / f"{name}.so"
     if not path.exists():
@@ -244,7 +254,7 @@ def _built(compiler: str) -> Path:
             library = Path(scratch) / "kernels.so"
             # -fopenmp makes the compiler emit calls to OpenMP; -nodefaultlibs keeps the linker from adding a second
             # OpenMP runtime beside torch's, whose threads would fight with torch's for the cores.
-            command = [compiler, *FLAGS, "-nodefaultlibs", "-o", library.name, *sources]
+            command = [_command(), *FLAGS, "-nodefaultlibs", "-o", library.name, *sources]
             subprocess.run(command, cwd=scratch, capture_output=True, timeout=120, check=True)
             library.replace(path)
     return path

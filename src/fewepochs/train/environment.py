@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 
+from fewepochs.nets import kernels as compiled
+
 PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
 COMPARED = ("command", "packages", "source", "system", "cpu", "cpu_capability", "cores", "threads", "device", "kernels",
-            "graphs", "gpu", "deterministic")  # fmt: skip
+            "compiler", "graphs", "gpu", "deterministic")  # fmt: skip
 """What is noted when a run goes on elsewhere or otherwise."""
-ROUNDING = ("threads", "device", "kernels", "cpu", "cpu_capability", "gpu")
+ROUNDING = ("threads", "device", "kernels", "compiler", "cpu", "cpu_capability", "gpu")
 """What may change how sums are rounded, beside the versions of torch and of fewepochs."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """What glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD; both take an int of bytes."""
@@ -40,6 +42,7 @@ def collect(
         "threads": torch.get_num_threads(),
         "device": device.type,
         "kernels": kernels,
+        "compiler": compiled.compiler() if kernels != "torch" and device.type == "cpu" else None,
         "graphs": "on" if graphs else "off",
         "gpu": _gpu(device),
         "deterministic": device.type == "cpu" or torch.are_deterministic_algorithms_enabled(),
