@@ -32,7 +32,7 @@ class EpochRecord(Record):
 
     `lr_first` and `lr_last` are the learning rates of the epoch's first and last step. `lr_logged` is the rate
     that Keras's history would show for the epoch: the one that stands in the optimizer after all callbacks
-    of the epoch's end, which ReduceLROnPlateau may already have lowered.
+    of the epoch's end, which ReduceLROnPlateau may already have lowered (Keras 3.15, a LearningRateScheduler after it).
     """
 
     epoch: Annotated[int, Field(ge=1)]
