@@ -1,4 +1,4 @@
-"""One training step of ResNet56v2: float32 against bfloat16, compiled kernel against torch's, and augmentation's share.
+"""One training step of ResNet56v2: float32 against bfloat16, kernels against each other, and augmentation's share.
 
 "plain" is the same network and batch as a plain PyTorch loop has it: float32, NCHW, loss.backward(), torch.optim.Adam.
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +25,12 @@ import torch
 from fewepochs import recipe as recipes
 from fewepochs.data import augment, loader, sources
 from fewepochs.nets import resnet
+from fewepochs.nets.kernels import Kernels
 from fewepochs.train import environment, loop
 
 RECIPE, BATCH, WARM_UP = "resnet56v2-adam-atienza", 64, 3
 PRECISIONS = ("float32", "bfloat16")
-KERNELS: tuple[Literal["fused", "torch"], ...] = ("fused", "torch")
+KERNELS: tuple[Kernels, ...] = ("fused", "inductor", "torch")
 
 
 def main() -> None:
@@ -52,13 +53,19 @@ def main() -> None:
         "what": f"{RECIPE}, batch {BATCH}, one training step",
         "command": "python benchmarks/step.py --data DIR",
         "environment": environment.collect(
-            device=torch.device("cpu"), kernels="fused and torch", data_digest=dataset.digest, data_origin=dataset.kind
+            device=torch.device("cpu"),
+            kernels=" and ".join(KERNELS),
+            data_digest=dataset.digest,
+            data_origin=dataset.kind,
         ),
         "rounds": arguments.rounds,
         "milliseconds": {name: _summary(values) for name, values in kept.items()},
         "float32_over_bfloat16": {k: _summary(kept[f"float32 {k}"] / kept[f"bfloat16 {k}"]) for k in KERNELS},
         "plain_over": {name: _summary(kept["plain"] / kept[name]) for name in runs},
-        "torch_over_fused": {p: _summary(kept[f"{p} torch"] / kept[f"{p} fused"]) for p in PRECISIONS},
+        "torch_over": {
+            f"{p} {k}": _summary(kept[f"{p} torch"] / kept[f"{p} {k}"]) for p in PRECISIONS for k in KERNELS
+        },
+        "compile_seconds": {name: round(run.compile_seconds, 1) for name, run in runs.items()},
         "augmentation_share_of_step": {name: _summary(augmentation / kept[name]) for name in runs},
     }
     del result["environment"]["command"]  # it holds the paths of the machine that measured
@@ -77,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _training(dataset: sources.DataSet, precision: str, *, kernels: Literal["fused", "torch"]) -> loop.Training:
+def _training(dataset: sources.DataSet, precision: str, *, kernels: Kernels) -> loop.Training:
     recipe = recipes.load(RECIPE, overrides=(f"precision={precision}",))
     data = loader.prepare(dataset, spec=recipe.data)
     training = loop.Training(recipe, data=data, device=torch.device("cpu"), kernels=kernels)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,15 +43,24 @@ class Ended:
 
 
 class Forks:
-    """A server of processes in `environment`, which each of them may have otherwise."""
+    """A server of processes in `environment`, which each of them may have otherwise.
+
+    Where a wait for a command is broken off, as by a test's own time, server and command are ended: the answer would
+    be taken for the next command's. The next one has a new server.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
+        self._environment = knowing_tests(environment)
+        self._process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "fork_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=knowing_tests(environment),
+            env=self._environment,
+            process_group=0,
         )
 
     def run(
@@ -63,8 +73,6 @@ class Forks:
         record: Path | None = None,
     ) -> Ended:
         """Return how `fewepochs ARGUMENTS` ended in `folder`; `at` says what happens at which moments."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         request = {
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder),
@@ -73,8 +81,20 @@ class Forks:
             "kill_after": kill_after,
             "record": None if record is None else str(record),
         }
-        print(json.dumps(request), file=self._process.stdin, flush=True)
-        return Ended(**json.loads(self._process.stdout.readline()))
+        try:
+            return Ended(**json.loads(self._answer(json.dumps(request))))
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = self._begin()
+            raise
+
+    def _answer(self, request: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(request, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
 
     def close(self) -> None:
         """Let the server end."""

@@ -74,7 +74,7 @@ def test_ctrl_c_ends_the_watching(tmp_path: Path) -> None:
         assert child.stdout is not None
         assert child.stdout.readline().startswith("run: epoch 1/")
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=60) == 130
+        assert child.wait(timeout=600) == 130
 
 
 def test_the_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_the_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
     with _started("report", "runs", "--serve", "--port", "0", folder=tmp_path) as child:
         assert child.stdout is not None
         address = child.stdout.readline().split()[0]
-        with urlopen(address, timeout=60) as answer:
+        with urlopen(address, timeout=600) as answer:
             assert make_run().name in answer.read().decode()
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=60) == 130
+        assert child.wait(timeout=600) == 130
 
 
 @pytest.mark.parametrize("command", [("show", "--watch"), ("report", "--serve")])

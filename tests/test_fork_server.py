@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import command_line
+import fork_server
 from command_line import TRAINING, run, run_afresh, tiny
 
 
@@ -27,3 +29,22 @@ def test_it_trains_to_the_same_bits(tmp_path: Path) -> None:
 
     assert len(logs[0]) == 1
     assert logs[0] == logs[1]
+
+
+def test_the_answer_to_a_wait_that_was_broken_off_is_not_the_next_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forks = fork_server.Forks(command_line.environment(tmp_path))
+    asked = forks._process.stdin
+    assert asked is not None
+
+    def broken_off(request: str) -> str:
+        print(request, file=asked, flush=True)
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forks, "_answer", broken_off)
+        with pytest.raises(TimeoutError):
+            forks.run("--version", folder=tmp_path)
+    assert forks.run("show", "nothing", folder=tmp_path).returncode == 5
+    forks.close()

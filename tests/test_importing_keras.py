@@ -14,8 +14,6 @@ from fewepochs.api import importing, results, training
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import table_text
 
-pytestmark = pytest.mark.timeout(300)  # two trainings by Keras, and its import
-
 TARGET = 0.3
 EPOCHS = 4
 Histories = dict[int, list[float]]

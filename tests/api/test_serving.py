@@ -32,7 +32,7 @@ def address(folder: Path) -> Iterator[str]:
 
 def ask(address: str, path: str = "/", *, method: str = "GET", host: str | None = None) -> tuple[int, str]:
     parts = urlsplit(address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
     connection.request(method, path, headers={} if host is None else {"Host": host})
     answer = connection.getresponse()
     found = answer.status, answer.read().decode()

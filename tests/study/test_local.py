@@ -19,7 +19,7 @@ from fewepochs.study import cell as cells
 from fewepochs.study import local
 from study import workers
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 600.0
 
 
 def job(path: Path, *, threads: int | None = 3) -> cells.Job:

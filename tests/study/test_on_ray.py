@@ -134,7 +134,6 @@ def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2: namespaces")
 def test_a_study_on_a_cluster_that_loses_a_worker_and_a_node_ends_in_the_same_bits(tmp_path: Path) -> None:
     file = study_files.home(tmp_path, STUDY)

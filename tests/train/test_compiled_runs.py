@@ -16,7 +16,6 @@ from fewepochs.train import loop
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which(os.environ.get("CXX", "c++")) is None, reason="no C++ compiler here"),
 ]
 AVERAGED = ("averaging={kind='ema', decay=0.9, bn_images=30}", "batch_size=50", "budget.epochs=2")

@@ -62,7 +62,6 @@ def test_two_steps_on_real_images(name: str, precision: base.Precision, sample: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.skipif(DATA is None, reason="FEWEPOCHS_TEST_DATA names no folder with CIFAR-10")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", SHIPPED)

@@ -122,7 +122,6 @@ def follow(depth: int, precision: Literal["float64", "float32"], batches: Batche
     return Followed(run_ours(made), theirs, made, model)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_twenty_steps_follow_keras(depth: int, batches: Batches) -> None:
     exact = follow(depth, "float64", batches)
@@ -137,7 +136,6 @@ def test_twenty_steps_follow_keras(depth: int, batches: Batches) -> None:
         np.testing.assert_allclose(buffers[name].numpy(), value, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_each_step_in_float32_has_kerass_loss(depth: int, batches: Batches) -> None:
     """Every step begins where the float64 twin stands, which equals Keras's (above): only one step is rounded.
