@@ -17,6 +17,15 @@ from torch import Tensor
 from fewepochs.specs import updates
 
 
+def bn_images(averaging: updates.Averaging, optimizer: updates.Optimizer) -> int:
+    """Return how many training images BN's statistics of averaged weights are taken from; 0 where none are averaged."""
+    if isinstance(averaging, updates.Ema | updates.Swa):
+        return averaging.bn_images
+    if isinstance(optimizer, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW):
+        return optimizer.bn_images
+    return 0
+
+
 class WeightAverage:
     """The average of the weights [P] that a spec asks for."""
 
@@ -26,11 +35,6 @@ class WeightAverage:
         self._start = spec.start if isinstance(spec, updates.Swa) else 0.0
         self._average = weights.clone()
         self._count = torch.zeros((), dtype=torch.float64, device=weights.device)
-
-    @property
-    def bn_images(self) -> int:
-        """The number of training images that BN's statistics are taken from."""
-        return self._spec.bn_images
 
     @torch.no_grad()
     def after_step(self, *, live: Tensor) -> None:

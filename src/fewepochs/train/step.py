@@ -32,7 +32,7 @@ from fewepochs.optim import build as optimizers
 from fewepochs.optim.layout import Controls
 from fewepochs.specs import base, inputs, updates
 from fewepochs.train import replay
-from fewepochs.train.averaging import WeightAverage
+from fewepochs.train.averaging import WeightAverage, bn_images
 from fewepochs.train.sums import Evaluation, PartSums, Totals
 from fewepochs.train.tables import EpochTables
 from fewepochs.train.weights import MovingStatistics, Weights
@@ -117,12 +117,12 @@ class TrainingStep:
 
         The state stays as it is, bit for bit.
         """
-        train, bn_images = self._data.train, _bn_images(self._rules)
+        train, rules = self._data.train, self._rules
         self.network.train()
         for size in sizes:
             self.gradient(self.inputs(train.pixels[:size]), train.labels[:size])
         with torch.no_grad():
-            for size in _batch_sizes(min(bn_images, len(train))):
+            for size in _batch_sizes(min(bn_images(rules.averaging, rules.optimizer), len(train))):
                 self.network(self.inputs(train.pixels[:size]))
         for part in filter(None, (self._data.validation, self._data.test)):
             for work in dict(self._evaluation(part)).values():
@@ -223,7 +223,7 @@ class TrainingStep:
         for module in self.network.modules():
             if isinstance(module, layers.Dropout):
                 module.eval()
-        pixels = self._data.train.pixels[: _bn_images(self._rules)]
+        pixels = self._data.train.pixels[: bn_images(self._rules.averaging, self._rules.optimizer)]
         for start in range(0, len(pixels), EVALUATION_BATCH):
             batch = pixels[start : start + EVALUATION_BATCH]
             self.network(self.inputs(batch))
@@ -392,15 +392,6 @@ class TrainingStep:
 def _batch_sizes(images: int) -> set[int]:
     """Return the sizes of the batches that so many images are evaluated in."""
     return {min(EVALUATION_BATCH, images), images % EVALUATION_BATCH} - {0}
-
-
-def _bn_images(rules: Rules) -> int:
-    """Return how many training images the statistics of averaged weights are taken from."""
-    if isinstance(rules.averaging, updates.Ema | updates.Swa):
-        return rules.averaging.bn_images
-    if isinstance(rules.optimizer, updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW):
-        return rules.optimizer.bn_images
-    return 0
 
 
 _COUNTS = ("cursor", "epoch_steps", "steps", "correct", "images", "diverged_at", "scale_steps")
