@@ -191,7 +191,9 @@ def test_a_signal_saves_all_and_the_same_command_goes_on_to_the_same_bits(tmp_pa
     os.killpg(running.pid, signal.SIGINT)
     out, said = running.communicate()
     assert running.returncode == 130, said
-    assert said.count("saved after") == 2
+    states = [store.read(log.parent).status.state for log in (tmp_path / "runs").glob(f"*/{store.EPOCHS}")]
+    assert set(states) <= {"interrupted", "finished"}, "one may have come to its end meanwhile"
+    assert said.count("saved after") == states.count("interrupted") >= 1
     assert said.endswith("interrupted; the same command goes on\n")
     assert "interrupted" in out
     assert not any(map(alive, at_work))
