@@ -72,3 +72,9 @@ def test_what_cannot_be_compiled_is_refused_with_the_reason() -> None:
     (problem,) = caught.value.problems
     assert problem.message.startswith("cannot compile here: Unsupported: ")
     assert (problem.field, problem.value, problem.allowed) == ("--kernels", "'inductor'", "torch")
+
+
+def test_a_schedule_of_batch_sizes_may_have_more_shapes_than_torch_would_compile() -> None:
+    inductor.compiled(read)
+    config = torch._dynamo.config
+    assert min(config.recompile_limit, config.accumulated_recompile_limit) >= inductor.SHAPES

@@ -67,7 +67,6 @@ FREED = """
 import resource
 import torch
 from fewepochs import runtime as runtimes
-from fewepochs.nets import kernels
 from fewepochs.train import running
 import tiny_runs
 

@@ -24,9 +24,9 @@ from fewepochs.errors import Problem, RecipeError
 
 P = ParamSpec("P")
 
-SHAPES = 256
-"""So many are compiled of one function. A network has about ten, for each size of a batch, in training and evaluation;
-torch's own limit is 8."""
+SHAPES = 2**12
+"""So many may be compiled of one function. A network has about ten, for each size of a batch, in training and
+evaluation, and a schedule of batch sizes has many; torch's own limits, 8 and 256 in all, would end such a run."""
 
 
 @functools.cache
@@ -39,7 +39,8 @@ def compiled(work: Callable[P, Tensor]) -> Callable[P, Tensor]:
     import torch._dynamo as dynamo
     from torch._inductor import config
 
-    dynamo.config.cache_size_limit = max(dynamo.config.cache_size_limit, SHAPES)
+    for limit in ("cache_size_limit", "accumulated_cache_size_limit"):
+        setattr(dynamo.config, limit, max(getattr(dynamo.config, limit), SHAPES))
     # Releases of torch before this option had no way to say so.
     options: dict[str, Any] = {"deterministic": True} if hasattr(config, "deterministic") else {}
     fast = torch.compile(work, fullgraph=True, dynamic=False, options=options)

@@ -30,7 +30,7 @@ from fewepochs.nets.kernels import Kernels
 from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord
 from fewepochs.specs import updates
 from fewepochs.train import checkpoint, meters, replay
-from fewepochs.train.step import EvaluationStoppedError, Rules, TrainingStep
+from fewepochs.train.step import EvaluationStoppedError, Rules, TrainingStep, sizes_of
 from fewepochs.train.sums import Evaluation, Totals
 
 
@@ -103,10 +103,9 @@ class Training:
 
     `kernels`: "fused" uses the compiled ones (see nets.kernels), "torch" torch's own operators, "inductor" what torch
     compiles, which takes `compile_seconds` here, so that no step does. Each repeats its bits; they differ in rounding,
-    so a run keeps those that it began with. `allow_code`: packages and modules that the
-    recipe's optimizer may come from; a recipe runs no code unless they cover it. `recorder` records the steps, so that
-    they are replayed, with the same bits; where that cannot be, `not_recorded` says why. `together` is that of a
-    `Runtime`.
+    so a run keeps those that it began with. `allow_code`: packages and modules that the recipe's optimizer may come
+    from; a recipe runs no code unless they cover it. `recorder` records the steps, so that they are replayed, with the
+    same bits; where that cannot be, `not_recorded` says why. `together` is that of a `Runtime`.
     """
 
     def __init__(
@@ -156,8 +155,7 @@ class Training:
     def _sizes(self) -> list[int]:
         """Return the sizes of all batches that are trained on: whole ones and what is left at an epoch's end."""
         images = len(self.data.train)
-        sizes = {size for batch in self.batch_sizes for size in (min(batch, images), images % batch) if size > 0}
-        return sorted(sizes)
+        return sorted({size for batch in self.batch_sizes for size in sizes_of(images, batch=batch)})
 
     def _compile(self) -> float:
         """Let layers be compiled for all batches; return the seconds that it took."""

@@ -122,7 +122,8 @@ class TrainingStep:
         for size in sizes:
             self.gradient(self.inputs(train.pixels[:size]), train.labels[:size])
         with torch.no_grad():
-            for size in _batch_sizes(min(bn_images(rules.averaging, rules.optimizer), len(train))):
+            taken = min(bn_images(rules.averaging, rules.optimizer), len(train))
+            for size in sizes_of(taken, batch=EVALUATION_BATCH):
                 self.network(self.inputs(train.pixels[:size]))
         for part in filter(None, (self._data.validation, self._data.test)):
             for work in dict(self._evaluation(part)).values():
@@ -389,9 +390,9 @@ class TrainingStep:
         counts["epoch_steps"] += 1
 
 
-def _batch_sizes(images: int) -> set[int]:
-    """Return the sizes of the batches that so many images are evaluated in."""
-    return {min(EVALUATION_BATCH, images), images % EVALUATION_BATCH} - {0}
+def sizes_of(images: int, *, batch: int) -> set[int]:
+    """Return the sizes of the batches that so many images come in: whole ones, and what is left at the end."""
+    return {min(batch, images), images % batch} - {0}
 
 
 _COUNTS = ("cursor", "epoch_steps", "steps", "correct", "images", "diverged_at", "scale_steps")
