@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from fewepochs.errors import RecipeError
+from fewepochs.errors import RecipeError, StorageError
 from fewepochs.nets import inductor, layers
 from fewepochs.nets.kernels import Kernels
 from fewepochs.specs import networks
@@ -78,3 +79,14 @@ def test_a_schedule_of_batch_sizes_may_have_more_shapes_than_torch_would_compile
     inductor.compiled(read)
     config = torch._dynamo.config
     assert min(config.recompile_limit, config.accumulated_recompile_limit) >= inductor.SHAPES
+
+
+def test_a_cache_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FEWEPOCHS_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # what it was is put back afterwards
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    with pytest.raises(
+        StorageError, match=r"file/inductor cannot be made: Not a directory\. Another \$FEWEPOCHS_CACHE"
+    ):
+        inductor.compiled(draw)

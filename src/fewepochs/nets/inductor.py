@@ -14,13 +14,14 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import torch
 from torch import Tensor
 
 from fewepochs import cache
-from fewepochs.errors import Problem, RecipeError
+from fewepochs.errors import Problem, RecipeError, StorageError
 
 P = ParamSpec("P")
 
@@ -31,11 +32,20 @@ evaluation, and a schedule of batch sizes has many; torch's own limits, 8 and 25
 
 @functools.cache
 def compiled(work: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Return `work` compiled; a call raises RecipeError where this machine cannot compile it."""
+    """Return `work` compiled; a call raises RecipeError where this machine cannot compile it.
+
+    Raises StorageError where nothing can be kept.
+    """
     # Before inductor is imported: it reads these once. One thread compiles, since a function is a kernel or two, and
     # a process that is stopped leaves no others behind.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.folder() / "inductor"))
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    folder = os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.folder() / "inductor"))
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        why = error.strerror or error
+        raise StorageError(f"{folder} cannot be made: {why}. Another ${cache.VARIABLE}, or --kernels torch.") from None
     import torch._dynamo as dynamo
     from torch._inductor import config
 
