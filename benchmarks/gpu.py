@@ -28,14 +28,24 @@ PARTS = {
     "traffic": "bytes of a step, bandwidth of a copy, time of the kernels alone",
     "plain": "a plain PyTorch loop with a DataLoader",
     "packed": "several processes on one device",
+    "streams": "several runs in one process, each on a stream of its own",
     "fewest": "the recipe 'fewest', whole",
     "inductor": "recorded steps, resume and the CPU's losses on inductor's kernels: pass or fail",
-    "variants": "TF32, cuDNN's search, inductor's kernels",
+    "variants": "TF32, cuDNN's search, inductor's kernels, deterministic algorithms",
     "keras": "Keras on JAX and on torch, where they are installed",
     "baseline": "the published baseline, several seeds that take turns, as far as the time goes",
 }
 """In the order of their worth: what comes late is what a short call goes without."""
-LEAST_SECONDS = {"checks": 60, "fewest": 60, "packed": 60, "inductor": 60, "variants": 60, "keras": 60, "baseline": 90}
+LEAST_SECONDS = {
+    "checks": 60,
+    "fewest": 60,
+    "packed": 60,
+    "streams": 60,
+    "inductor": 60,
+    "variants": 60,
+    "keras": 60,
+    "baseline": 90,
+}
 OTHERWISE_SECONDS = 30
 CAP_SECONDS = {
     "checks": 150,
@@ -43,6 +53,7 @@ CAP_SECONDS = {
     "traffic": 60,
     "plain": 60,
     "packed": 100,
+    "streams": 60,
     "inductor": 90,
     "variants": 120,
     "keras": 90,
@@ -76,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="the digits, a small network, few steps")
+    parser.add_argument("--noise", action="store_true", help="images without content, where CIFAR-10 is not at hand")
     parser.add_argument("--only", help=f"some of the parts: {', '.join(PARTS)}")
     parser.add_argument("--part", choices=[*PARTS, "member"], help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, default=0.0, help=argparse.SUPPRESS)
@@ -84,14 +96,15 @@ def _arguments() -> argparse.Namespace:
         unknown = set(arguments.only.split(",") if arguments.only else ()) - set(PARTS)
         if unknown:
             parser.error(f"--only: not a part: {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
-        if arguments.to is None or (arguments.data is None and not arguments.tiny):
-            parser.error("--to FILE is needed, and --data DIR or --tiny")
+        if arguments.to is None or not (arguments.data or arguments.tiny or arguments.noise):
+            parser.error("--to FILE is needed, and --data DIR, --noise or --tiny")
     return arguments
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    tiny = f" --device {arguments.device} --tiny" if arguments.tiny else " --data DIR"
-    return f"python -m benchmarks.gpu{tiny} --minutes {arguments.minutes:g}"
+    tiny = f" --device {arguments.device} --tiny"
+    where = tiny if arguments.tiny else " --noise" if arguments.noise else " --data DIR"
+    return f"python -m benchmarks.gpu{where} --minutes {arguments.minutes:g}"
 
 
 class Results:

@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fewepochs import recipe as recipes
-from fewepochs.data import loader, sources
+from fewepochs.data import images, loader, sources
 from fewepochs.nets.kernels import Kernels
 from fewepochs.train import environment, loop, replay
 
@@ -24,7 +25,7 @@ TINY = (
     "batch_size=16",
     "network={kind='resnet-v2', units=[1, 1], filters=[8, 16], bottleneck=[4, 8], stem={filters=4}}",
 )
-ENVIRONMENT = {part: {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} for part in ("checks", "inductor")}
+ENVIRONMENT = {part: {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} for part in ("checks", "inductor", "variants")}
 """cuBLAS reads it when it is first used; without it sums need not repeat."""
 _MARK = "told: "
 
@@ -52,14 +53,16 @@ class Setting:
     data: Path | None
     end: float
     arguments: tuple[str, ...] = ()
+    noise: bool = False
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Setting:
         """Return the setting that the command line gives; its seconds begin now."""
         arguments = ["--device", given.device, *(["--tiny"] if given.tiny else [])]
         arguments += ["--data", str(given.data)] if given.data else []
+        arguments += ["--noise"] if given.noise else []
         end = time.monotonic() + (given.deadline or 1e9)
-        return cls(torch.device(given.device), given.tiny, given.data, end, tuple(arguments))
+        return cls(torch.device(given.device), given.tiny, given.data, end, tuple(arguments), given.noise)
 
     @property
     def left(self) -> float:
@@ -74,6 +77,8 @@ class Setting:
     @cached_property
     def dataset(self) -> sources.DataSet:
         """The images, on the host."""
+        if self.noise:
+            return noise()
         return sources.load("digits") if self.tiny else sources.load("cifar10", where=self.data)
 
     def recipe(self, *overrides: str, name: str = RECIPE) -> recipes.Recipe:
@@ -128,6 +133,17 @@ class Epochs:
         self._done += 1
 
 
+def noise() -> sources.DataSet:
+    """Return images in CIFAR-10's number and shape with nothing in them: for how fast, not for how well."""
+    draws = np.random.default_rng(0)
+    train, test = (
+        sources.Images(draws.integers(256, size=(n, 32, 32, 3), dtype=np.uint8), draws.integers(10, size=n))
+        for n in (50_000, 10_000)
+    )
+    names = tuple(str(one) for one in range(10))
+    return sources.DataSet("cifar10", train, test, names, 255, images.digest(train, test), "noise", "nothing")
+
+
 def tell(name: str, value: Any) -> None:
     """Tell a number to whoever runs this part."""
     print(_MARK + json.dumps([name, value]), flush=True)
@@ -166,6 +182,7 @@ def run_part(name: str, setting: Setting) -> None:
         "variants": gpu_steps.variants,
         "plain": gpu_runs.plain,
         "packed": gpu_runs.packed,
+        "streams": gpu_runs.streams,
         "fewest": gpu_runs.fewest,
         "keras": gpu_runs.keras,
         "baseline": gpu_runs.baseline,

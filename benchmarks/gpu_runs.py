@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.nets import resnet
-from fewepochs.train import loop
+from fewepochs.train import loop, meters
 
 HERE = Path(__file__).resolve().parent
 MEMBER_SECONDS, TINY_MEMBER_SECONDS = 6.0, 0.2
@@ -76,22 +77,59 @@ def member(setting: Setting) -> None:
     """Be one of several: get ready, wait for the word, train for some seconds, print images per second."""
     recipe = setting.recipe("batch_size=16" if setting.tiny else "batch_size=64", "precision=bfloat16")
     epochs = Epochs(setting.training(recipe, graphs=True))
-    for _ in range(5):
-        epochs.ready(1)
-        epochs.step()
-    setting.synchronise()
+    _some_steps(epochs)
     print("ready", flush=True)
     if not sys.stdin.readline():  # whoever waits is gone
         return
+    print(json.dumps(_rate(setting, epochs)), flush=True)
+
+
+# --- several runs in a process --------------------------------------------------------------------------------------
+
+
+def streams(setting: Setting) -> Told:
+    """Tell the images per second of 1, 2, 4 and 6 runs in this process, each in a thread and on a stream of its own."""
+    recipe = setting.recipe("batch_size=16" if setting.tiny else "batch_size=64", "precision=bfloat16")
+    runs: list[Epochs] = []
+    for count in (1, 2) if setting.tiny else (1, 2, 4, 6):
+        runs += [Epochs(setting.training(recipe, graphs=True)) for _ in range(count - len(runs))]
+        yield gpu_bench.attempt(f"{count} streams", partial(_side_by_side, setting, runs))
+
+
+def _side_by_side(setting: Setting, runs: list[Epochs]) -> dict[str, Any]:
+    rates: list[float] = []
+    ready = threading.Barrier(len(runs))
+
+    def work(epochs: Epochs) -> None:
+        aside = torch.cuda.Stream() if setting.cuda else None  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(aside):
+            _some_steps(epochs)
+            ready.wait()
+            rates.append(_rate(setting, epochs))
+
+    threads = [threading.Thread(target=work, args=(epochs,)) for epochs in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"images_per_second": sum(rates), "of_each": rates}
+
+
+def _some_steps(epochs: Epochs) -> None:
+    for _ in range(10):
+        epochs.ready(1)
+        epochs.step()
+    meters.synchronise(epochs.training.device)
+
+
+def _rate(setting: Setting, epochs: Epochs) -> float:
+    """Train for some seconds; return the images of each."""
     begin, steps = time.perf_counter(), 0
     seconds = TINY_MEMBER_SECONDS if setting.tiny else MEMBER_SECONDS
     while time.perf_counter() - begin < seconds:
-        for _ in range(10):
-            epochs.ready(1)
-            epochs.step()
-        setting.synchronise()
+        _some_steps(epochs)
         steps += 10
-    print(json.dumps(steps * epochs.batch / (time.perf_counter() - begin)), flush=True)
+    return steps * epochs.batch / (time.perf_counter() - begin)
 
 
 # --- other loops ----------------------------------------------------------------------------------------------------

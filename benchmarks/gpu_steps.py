@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
-from fewepochs.train import loop
+from fewepochs.train import environment, loop
 
 BATCHES, PRECISIONS = (128, 64, 32, 512), ("bfloat16", "float32")
 ROUNDS, ROUND_SECONDS, WARM_UP = 5, 0.6, 5
@@ -26,10 +26,10 @@ COPY_BYTES, TINY_COPY_BYTES = 1 << 30, 1 << 22
 
 
 def steps(setting: Setting) -> Told:
-    """Tell the cost of a step for each batch size and precision, replayed and not."""
+    """Tell the cost of a step for each batch size and precision, replayed; of the first size not replayed, too."""
     for batch in (16,) if setting.tiny else BATCHES:
         for precision in PRECISIONS:
-            for graphs in (True, False):
+            for graphs in (True,) if batch in BATCHES[1:] else (True, False):
                 recipe = setting.recipe(f"batch_size={batch}", f"precision={precision}")
                 name = f"batch {batch}, {precision}, {'replayed' if graphs else 'not replayed'}"
                 make = partial(setting.training, recipe, graphs=graphs)
@@ -163,7 +163,7 @@ def _kernels(setting: Setting, epochs: Epochs) -> dict[str, Any]:
     count = 3
     setting.synchronise()
     kinds = torch.profiler.ProfilerActivity
-    with torch.profiler.profile(activities=[kinds.CUDA if setting.cuda else kinds.CPU]) as profile:
+    with torch.profiler.profile(activities=[kinds.CUDA if setting.cuda else kinds.CPU], acc_events=True) as profile:
         for _ in range(count):
             epochs.step()
         setting.synchronise()
@@ -176,9 +176,9 @@ def _kernels(setting: Setting, epochs: Epochs) -> dict[str, Any]:
 
 
 def variants(setting: Setting) -> Told:
-    """Tell what is not used as yet: TF32, cuDNN's search for algorithms, inductor's kernels."""
+    """Tell what is not used unasked: TF32, cuDNN's search for algorithms, inductor's kernels, repeated bits."""
     batch = "batch_size=16" if setting.tiny else "batch_size=128"
-    for precision in reversed(PRECISIONS):
+    for precision in PRECISIONS:
         make = partial(setting.training, setting.recipe(batch, f"precision={precision}"), graphs=True)
         yield gpu_bench.attempt(f"as it is, {precision}", partial(measured, setting, make))
         if precision == "float32":
@@ -190,3 +190,6 @@ def variants(setting: Setting) -> Told:
         torch.backends.cudnn.benchmark = False
         compiled = partial(make, kernels="inductor")
         yield gpu_bench.attempt(f"inductor's kernels, {precision}", partial(measured, setting, compiled))
+        environment.make_deterministic()
+        yield gpu_bench.attempt(f"deterministic, {precision}", partial(measured, setting, make))
+        torch.use_deterministic_algorithms(False)

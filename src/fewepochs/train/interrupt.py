@@ -3,12 +3,14 @@
     before a run, and after it     out at once, through every block on the way (`leaving`)
     while a run trains             SIGINT, SIGTERM, SIGHUP: finish the step, save, leave; SIGINT twice: out at once
 
-A hang-up that is ignored when the process begins (nohup) stays ignored.
+A hang-up that is ignored when the process begins (nohup) stays ignored. Signals come to a process's main thread: in
+another one nothing is caught, and whoever began it asks its `Stoppable` to stop.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +77,9 @@ def catching(
 
 @contextmanager
 def _handling(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], object]]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
     former = {number: signal.signal(number, handler) for number, handler in handlers.items() if number not in ignored}
     try:

@@ -273,6 +273,6 @@ def _nvml_handle(device: torch.device) -> tuple[Any, Any]:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until `device` has done what it was told."""
+    """Wait until `device` has done what this thread told it; other threads may have streams of their own."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()

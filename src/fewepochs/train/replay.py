@@ -59,7 +59,9 @@ class CudaRecorder:
     def record(self, work: Work) -> Work:
         """Return the launch of a graph of `work`, which is not done meanwhile."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool):
+        # "thread_local": another thread of this process may train a run of its own meanwhile.
+        recording = torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local")
+        with torch.cuda.device(self._device), recording:
             work()
         return graph.replay
 
