@@ -27,6 +27,7 @@ import torch
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs import store
+from fewepochs.errors import FewEpochsError
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.train import loop, running
 
@@ -40,9 +41,11 @@ class Job:
 
     @classmethod
     def of(cls, text: str) -> Job:
-        """Return the job that `text` says. Raises RecipeError."""
+        """Return the job that `text` says. Raises RecipeError, or ValueError where `until` is no number of epochs."""
         name, *fields = text.split()
         until = [field.removeprefix("until=") for field in fields if field.startswith("until=")]
+        if not all(number.isdecimal() and int(number) > 0 for number in until):
+            raise ValueError(f"{text}: until= takes a number of epochs")
         overrides = [field for field in fields if not field.startswith("until=")]
         return cls(recipes.load(name, overrides=overrides), int(until[-1]) if until else None)
 
@@ -127,10 +130,24 @@ class View:
         print(f"{self._name}: {text}", file=sys.stderr, flush=True)
 
 
+def train(jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime, lanes: int, seconds: float) -> Sequence[str]:
+    """Train the jobs, so many at a time as there are lanes, for so long at most; return why those failed that did."""
+    end = time.monotonic() + seconds
+    at_work = Lanes(jobs, out=out, runtime=runtime)
+    threads = [threading.Thread(target=at_work.walk) for _ in range(lanes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=max(0.0, end - time.monotonic()))
+    at_work.stop()
+    for thread in threads:
+        thread.join()
+    return at_work.failed
+
+
 def main() -> None:
     """Train the jobs; exit with 1 if one of them failed."""
     arguments = _arguments()
-    end = time.monotonic() + 60.0 * arguments.minutes
     runtime = runtimes.Runtime(
         device=arguments.device,
         kernels=arguments.kernels,
@@ -140,16 +157,9 @@ def main() -> None:
         deterministic=arguments.deterministic,
         together=arguments.lanes,
     )
-    lanes = Lanes([Job.of(text) for text in arguments.jobs], out=arguments.out, runtime=runtime)
-    threads = [threading.Thread(target=lanes.walk) for _ in range(arguments.lanes)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=max(0.0, end - time.monotonic()))
-    lanes.stop()
-    for thread in threads:
-        thread.join()
-    sys.exit(1 if lanes.failed else 0)
+    seconds = 60.0 * arguments.minutes
+    failed = train(arguments.jobs, out=arguments.out, runtime=runtime, lanes=arguments.lanes, seconds=seconds)
+    sys.exit(1 if failed else 0)
 
 
 def _arguments() -> argparse.Namespace:
@@ -162,7 +172,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--kernels", default="torch", choices=runtimes.KERNELS)
     parser.add_argument("--deterministic", action="store_true", help="let CUDA repeat its bits")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    try:
+        arguments.jobs = [Job.of(text) for text in arguments.jobs]
+    except (FewEpochsError, ValueError) as error:
+        parser.error(str(error))
+    return arguments
 
 
 if __name__ == "__main__":

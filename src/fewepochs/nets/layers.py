@@ -145,8 +145,9 @@ def normalise(
 
     In training with the batch's own statistics, which are left in `mean` and (unbiased) `variance`, else with those.
     """
-    # momentum 1 makes torch overwrite the statistics that it is given with this batch's.
-    y = F.batch_norm(x_NCHW, mean, variance, gamma, beta, training=training, momentum=1.0, eps=BN_EPSILON)
+    # Momentum 1 makes torch overwrite the statistics that it is given with this batch's.
+    # Not cuDNN's: those want each layer's statistics at addresses that ours, rows of one tensor, need not have.
+    y = torch.batch_norm(x_NCHW, gamma, beta, mean, variance, training, 1.0, BN_EPSILON, False)
     return y if activation is None else activate(y, activation=activation)
 
 

@@ -5,8 +5,9 @@ operation for the whole network. Kernels of convolutions come first (published L
 kernels, then the biases, then BN's scale and offset, which are never computed with in low precision. A kernel
 [out, in, k, k] is laid out as [out, k, k, in]: channels-last, as the convolutions want it.
 
-With a low-precision compute type there are two vectors: the master weights in float32, which the optimizer updates, and
-their copy in the compute type, which the network sees; `publish` refreshes the copy.
+The optimizer updates the master weights. The network sees them as they lie where it can, and a copy where it cannot:
+kernels and biases with a low-precision compute type, and what does not begin where libraries want it to begin.
+`publish` refreshes the copies.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from torch import Tensor, nn
 
 from fewepochs.nets.layers import BatchNorm, Conv, Dense
 from fewepochs.optim.layout import Layout
+
+ALIGNMENT = 16
+"""What the network sees begins at a multiple of so many values: cuDNN reads 16 bytes at a time, and float32's 4 values
+are the most; a cache line is 16 of them."""
 
 
 class Weights:
@@ -37,7 +42,6 @@ class Weights:
         self.parameters: Sequence[nn.Parameter] = (*low, *high)
         self.names = _names(network, self.parameters)
         self.master = torch.cat([_flat(p.detach()).to(wide) for p in self.parameters])
-        self._low_size = sum(p.numel() for p in low)
         self._low_count = len(low)
         self.layout = Layout(
             vector=self.master,
@@ -46,10 +50,17 @@ class Weights:
             conv_kernels=sum(p.numel() for p in convolutions),
             kernels=sum(p.numel() for p in kernels),
         )
-        narrow = self.master[: self._low_size]
-        self._copy = None if dtype == wide else narrow.to(dtype)
-        _bind(low, narrow if self._copy is None else self._copy)
-        _bind(high, self.master[self._low_size :])
+        self._copies: list[tuple[Tensor, Tensor]] = []
+        position = 0
+        for kind, group in ((dtype, low), (wide, high)):
+            for run in _runs(group):
+                here = self.master[position : position + sum(p.numel() for p in run)]
+                seen = here
+                if kind != wide or position % ALIGNMENT:
+                    seen = here.to(kind, copy=True)
+                    self._copies.append((seen, here))
+                _bind(run, seen)
+                position += len(here)
 
     @torch.no_grad()
     def gather(self, gradients: Sequence[Tensor]) -> Tensor:
@@ -63,8 +74,8 @@ class Weights:
     @torch.no_grad()
     def publish(self) -> None:
         """Let the network see the master weights as they are now."""
-        if self._copy is not None:
-            self._copy.copy_(self.master[: self._low_size])
+        for seen, here in self._copies:
+            seen.copy_(here)
 
     def named(self) -> dict[str, Tensor]:
         """Return the master weights by parameter name, in the parameters' own shapes; views."""
@@ -134,6 +145,19 @@ def _shaped(vector: Tensor, shape: torch.Size) -> Tensor:
         return vector.view(shape)
     outputs, inputs, height, width = shape
     return vector.view(outputs, height, width, inputs).permute(0, 3, 1, 2)
+
+
+def _runs(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Return the parameters in their order, in as few runs as let each begin at a multiple of ALIGNMENT in its run."""
+    runs: list[list[nn.Parameter]] = []
+    position = 1
+    for parameter in parameters:
+        if position % ALIGNMENT:
+            runs.append([])
+            position = 0
+        runs[-1].append(parameter)
+        position += parameter.numel()
+    return runs
 
 
 def _bind(parameters: Sequence[nn.Parameter], vector: Tensor) -> None:

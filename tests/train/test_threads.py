@@ -1,0 +1,60 @@
+"""Runs that are trained side by side, in threads of one process, end in the bits of runs that are trained alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_runs
+
+from benchmarks import gpu, gpu_whole
+from fewepochs import runtime as runtimes
+from fewepochs import store
+
+RUNTIME = runtimes.Runtime(device="cpu", kernels="torch", threads=1)
+
+
+def jobs(tmp_path: Path, *texts: str) -> list[gpu_whole.Job]:
+    path = tmp_path / "tiny.toml"
+    path.write_text(tiny_runs.RECIPE.replace("epochs = 3", "epochs = 2"))
+    return [gpu_whole.Job.of(f"{path} {text}") for text in texts]
+
+
+def trained(chosen: list[gpu_whole.Job], out: Path, *, lanes: int) -> list[store.StoredRun]:
+    gpu_whole.train(chosen, out=out, runtime=RUNTIME, lanes=lanes, seconds=1e6)
+    return [store.read(out / store.run_name(job.recipe)) for job in chosen]
+
+
+def test_runs_side_by_side_have_the_bits_of_runs_alone(tmp_path: Path) -> None:
+    chosen = jobs(tmp_path, "seed=0", "seed=1", "seed=2 until=1")
+    alone = trained(chosen, tmp_path / "alone", lanes=1)
+    together = trained(chosen, tmp_path / "together", lanes=3)
+    assert [run.epochs for run in together] == [run.epochs for run in alone]
+    assert [len(run.epochs) for run in together] == [2, 2, 1]
+
+
+def test_a_job_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    chosen = jobs(tmp_path, "seed=0", "batch_size=100000", "seed=1")
+    failed = gpu_whole.train(chosen, out=tmp_path / "runs", runtime=RUNTIME, lanes=1, seconds=1e6)
+    assert len(failed) == 1
+    assert "batch_size" in failed[0]
+    assert [len(store.read(tmp_path / "runs" / store.run_name(chosen[i].recipe)).epochs) for i in (0, 2)] == [2, 2]
+
+
+def test_when_the_time_is_up_runs_are_saved_and_gone_on_with(tmp_path: Path) -> None:
+    chosen = jobs(tmp_path, "seed=0", "seed=1")
+    out = tmp_path / "runs"
+    gpu_whole.train(chosen, out=out, runtime=RUNTIME, lanes=2, seconds=0.0)
+    assert not [run for job in chosen if (run := out / store.run_name(job.recipe)).exists() and store.read(run).epochs]
+    assert [len(run.epochs) for run in trained(chosen, out, lanes=2)] == [2, 2]
+
+
+@pytest.mark.parametrize("job", ["nonsense", "digits-step until=x", "digits-step until=0", "digits-step lr=1"])
+def test_a_job_that_cannot_be_says_so(job: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu_whole", job, "--device", "cpu", "--out", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=gpu.ROOT, check=False)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert job.split()[-1].split("=")[0] in ended.stderr
