@@ -26,7 +26,7 @@ class Runtime:
     compiled ones on a CPU where there is a compiler, else torch's own. `allow_code`: dotted names of the
     packages and modules that a recipe's optimizer may come from; given anew each time, never taken from a run's folder.
 
-    `graphs` "on" replays the steps as CUDA graphs, with the same bits as "off"; "auto" is "off" as yet.
+    `graphs` "on" replays the steps as CUDA graphs, with the same bits as "off"; "auto" does so on CUDA where it can be.
 
     `deterministic` lets CUDA repeat its bits, at a price; a CPU always does. `checkpoint_minutes` without a checkpoint
     bring one in mid-epoch. `strict` refuses to go on with a run where its bits may not repeat. `snapshots` says after

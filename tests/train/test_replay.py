@@ -159,10 +159,16 @@ def test_a_runs_environment_says_whether_its_steps_were_replayed(
     assert view.told == told
 
 
+def test_steps_are_recorded_on_cuda_unless_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "CudaRecorder", lambda device: ("recorder", device))
+    cuda = torch.device("cuda", 1)
+    assert [running._recorder(wanted, cuda) for wanted in ("auto", "on")] == [("recorder", cuda)] * 2
+    assert running._recorder("off", cuda) is None
+
+
 def test_who_insists_on_graphs_is_refused_where_there_are_none() -> None:
     cpu = torch.device("cpu")
     assert running._recorder("auto", cpu) is None
-    assert running._recorder("auto", torch.device("cuda")) is None  # until a GPU has borne graphs out
     with pytest.raises(RecipeError, match=r"--graphs: need a CUDA device \(got 'on'\); allowed: auto, off"):
         running._recorder("on", cpu)
     failed = training(tiny_runs.recipe(), recorder=Failing())

@@ -30,7 +30,7 @@ KernelsOption = Annotated[
     str, typer.Option("--kernels", help="auto, fused (for a CPU), inductor (compiled by torch), or torch.")
 ]
 GraphsOption = Annotated[
-    str, typer.Option("--graphs", help="auto (now: off), on or off: replay steps as CUDA graphs. Changes no result.")
+    str, typer.Option("--graphs", help="auto, on or off: replay steps as CUDA graphs. Changes no result.")
 ]
 AllowCodeOption = Annotated[
     list[str] | None,

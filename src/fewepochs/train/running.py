@@ -179,10 +179,10 @@ def _kernels(wanted: str, device: str) -> Kernels:
 
 
 def _recorder(wanted: str, device: torch.device) -> replay.Recorder | None:
-    """Return what records the steps, which is for CUDA; "auto" is "off" until a GPU has borne them out."""
+    """Return what records the steps, which is for CUDA; "on" insists on it."""
     if wanted == "on" and device.type != "cuda":
         raise RecipeError("command line", (Problem("--graphs", "need a CUDA device", "'on'", "auto, off"),))
-    return replay.CudaRecorder(device) if wanted == "on" else None
+    return replay.CudaRecorder(device) if wanted != "off" and device.type == "cuda" else None
 
 
 def _require_graphs(training: loop.Training, *, wanted: str, say: Callable[[str], None]) -> None:
