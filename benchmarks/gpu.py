@@ -66,7 +66,7 @@ def main() -> None:
     """Run the parts, or be one of them."""
     arguments = _arguments()
     if arguments.part is not None:
-        gpu_bench.run_part(arguments.part, gpu_bench.Setting.of(arguments))
+        gpu_bench.run_part(arguments.part, gpu_bench.Setting.of(arguments), done=arguments.done)
         return
     results = Results(arguments.to, minutes=arguments.minutes, command=_command(arguments))
     for name in arguments.only.split(",") if arguments.only else PARTS:
@@ -91,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", help=f"some of the parts: {', '.join(PARTS)}")
     parser.add_argument("--part", choices=[*PARTS, "member"], help=argparse.SUPPRESS)
     parser.add_argument("--deadline", type=float, default=0.0, help=argparse.SUPPRESS)
+    parser.add_argument("--done", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part is None:
         unknown = set(arguments.only.split(",") if arguments.only else ()) - set(PARTS)
@@ -140,12 +141,27 @@ class Results:
 
 
 def _run(name: str, results: Results, *, seconds: float) -> None:
-    """Run a part in a process of its own, for `seconds` at most, and take in what it tells."""
+    """Run a part in a process of its own, for `seconds` at most; where that loses its device, the rest in another."""
     print(f"{name}: {PARTS[name]} (at most {seconds:.0f} s)", file=sys.stderr, flush=True)
-    begin = time.monotonic()
-    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--part", name, "--deadline", str(seconds)]
+    begin, done = time.monotonic(), 0
+    while True:
+        left = seconds - (time.monotonic() - begin)
+        told, code = _child(name, results, seconds=left, done=done)
+        done += told
+        if code != gpu_bench.DEAD or not told:
+            break
+    if code != 0:
+        results.add(name, "broken_off", "cut at its time" if code == -9 else f"its process ended with {code}")
+    results.add(name, "seconds", round(time.monotonic() - begin, 1))
+
+
+def _child(name: str, results: Results, *, seconds: float, done: int) -> tuple[int, int]:
+    """Run a part but for the first `done` of what it tells; return how much was told of the rest, and the exit code."""
+    ours = ["--part", name, "--deadline", str(seconds), "--done", str(done)]
+    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], *ours]
     places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, **gpu_bench.ENVIRONMENT.get(name, {}), "PYTHONPATH": places}
+    count = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         timer = threading.Timer(seconds, child.kill)
         timer.start()
@@ -154,13 +170,11 @@ def _run(name: str, results: Results, *, seconds: float) -> None:
             told = gpu_bench.heard(line)
             if told is not None:
                 results.add(name, *told)
+                count += told[0] != "environment"
                 print(f"  {told[0]}: {json.dumps(told[1])[:150]}", file=sys.stderr, flush=True)
         child.wait()
         timer.cancel()
-    if child.returncode != 0:
-        why = "cut at its time" if child.returncode == -9 else f"its process ended with {child.returncode}"
-        results.add(name, "broken_off", why)
-    results.add(name, "seconds", round(time.monotonic() - begin, 1))
+    return count, child.returncode
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ ENVIRONMENT = {part: {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} for part in ("checks
 _MARK = "told: "
 
 Told = Iterator[tuple[str, Any]]
+"""Names, each with a number or with the work that finds it."""
+DEAD = 86
+"""The exit code of a part whose device answers no more: what it has not told yet is begun in another process."""
 
 
 class Repeating:
@@ -104,6 +108,15 @@ class Setting:
             recipe, data=data, device=where, kernels=kernels, allow_code=allow, recorder=recorder if graphs else None
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether the device still answers."""
+        try:
+            self.synchronise()
+        except RuntimeError:
+            return False
+        return True
+
     def synchronise(self) -> None:
         """Wait for the device."""
         if self.cuda:
@@ -111,7 +124,7 @@ class Setting:
 
 
 class Epochs:
-    """Full batches of a run, one after the other, epoch after epoch, without evaluations between them."""
+    """Full batches of a run, one after the other, epoch after epoch, again and again, without evaluations between."""
 
     def __init__(self, training: loop.Training) -> None:
         self.training = training
@@ -122,7 +135,7 @@ class Epochs:
     def ready(self, steps: int) -> int:
         """Begin another epoch if this one has not so many steps left; return how many can be done without another."""
         if self.per_epoch - self._done < min(steps, self.per_epoch):
-            self._epoch, self._done = self._epoch + 1, 0
+            self._epoch, self._done = self._epoch % self.training.recipe.budget.epochs + 1, 0
             moved = loop._controls(self.training, epoch=self._epoch)
             self.training.program.begin_epoch(loop.plan(self.training, epoch=self._epoch), controls=moved)
         return min(steps, self.per_epoch)
@@ -157,17 +170,27 @@ def heard(line: str) -> tuple[str, Any] | None:
     return name, value
 
 
-def attempt(name: str, work: Callable[[], Any]) -> tuple[str, Any]:
-    """Return a name and what `work` found, or how it failed: one failure does not stop the rest."""
+def carry_out(part: Told, *, done: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield each name of a part with what its work found, or how it failed; the first `done` are passed over."""
+    for index, (name, found) in enumerate(part):
+        if index >= done:
+            yield name, attempt(found) if callable(found) else found
+
+
+def attempt(work: Callable[[], Any]) -> Any:
+    """Return what `work` found, or how it failed: one failure does not stop the rest."""
     try:
-        return name, work()
+        return work()
     except Exception as error:  # whatever breaks is a finding here
         lines = (str(error).strip() or "no message").splitlines()
-        return name, {"failed": f"{type(error).__name__}: {lines[0][:300]}"}
+        return {"failed": f"{type(error).__name__}: {lines[0][:300]}"}
 
 
-def run_part(name: str, setting: Setting) -> None:
-    """Run a part in this process, telling what it finds as it finds it."""
+def run_part(name: str, setting: Setting, *, done: int = 0) -> None:
+    """Run a part in this process but for the first `done` of what it tells, telling what it finds as it finds it.
+
+    An error of CUDA stays with its process: exits with DEAD, so that it stays with the work that made it, too.
+    """
     from benchmarks import gpu_checks, gpu_runs, gpu_steps
 
     environment.make_exact()
@@ -187,7 +210,7 @@ def run_part(name: str, setting: Setting) -> None:
         "keras": gpu_runs.keras,
         "baseline": gpu_runs.baseline,
     }
-    if name == "checks":
+    if name == "checks" and not done:
         where = environment.collect(
             device=setting.device,
             kernels="torch",
@@ -196,5 +219,7 @@ def run_part(name: str, setting: Setting) -> None:
         )
         del where["command"]  # it holds the paths of the machine that measured
         tell("environment", where)
-    for told in parts[name](setting):
+    for told in carry_out(parts[name](setting), done=done):
         tell(*told)
+        if not setting.alive:
+            sys.exit(DEAD)

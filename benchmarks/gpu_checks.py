@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.nets.kernels import Kernels
 from fewepochs.train import checkpoint, environment, loop
@@ -43,15 +42,15 @@ def checks(setting: Setting) -> Told:
         environment.make_deterministic()
     for precision in PRECISIONS:
         overrides = (f"precision={precision}",)
-        yield gpu_bench.attempt(f"recorded = not recorded, {precision}", partial(_recorded, setting, overrides))
-    yield gpu_bench.attempt("resumed = not stopped", partial(_resumed, setting, kernels="torch"))
-    yield gpu_bench.attempt("silence, not recorded", partial(_silence, setting, graphs=False))
-    yield gpu_bench.attempt("silence, recorded", partial(_silence, setting, graphs=True))
-    yield gpu_bench.attempt("what cannot be recorded says why", partial(_refusal, setting))
-    yield gpu_bench.attempt("first 20 losses are the CPU's", partial(_losses, setting, kernels="torch"))
+        yield f"recorded = not recorded, {precision}", partial(_recorded, setting, overrides)
+    yield "resumed = not stopped", partial(_resumed, setting, kernels="torch")
+    yield "silence, not recorded", partial(_silence, setting, graphs=False)
+    yield "silence, recorded", partial(_silence, setting, graphs=True)
+    yield "what cannot be recorded says why", partial(_refusal, setting)
+    yield "first 20 losses are the CPU's", partial(_losses, setting, kernels="torch")
     for kind, changes in OPTIMIZERS.items():
         check = partial(_recorded, setting, changes, steps=20)
-        yield gpu_bench.attempt(f"recorded = not recorded, {kind}", check)
+        yield f"recorded = not recorded, {kind}", check
 
 
 def inductor(setting: Setting) -> Told:
@@ -60,9 +59,9 @@ def inductor(setting: Setting) -> Told:
         environment.make_deterministic()
     for precision in PRECISIONS:
         check = partial(_recorded, setting, (f"precision={precision}",), kernels="inductor")
-        yield gpu_bench.attempt(f"recorded = not recorded, {precision}", check)
-    yield gpu_bench.attempt("resumed = not stopped", partial(_resumed, setting, kernels="inductor"))
-    yield gpu_bench.attempt("first 20 losses are the CPU's", partial(_losses, setting, kernels="inductor"))
+        yield f"recorded = not recorded, {precision}", check
+    yield "resumed = not stopped", partial(_resumed, setting, kernels="inductor")
+    yield "first 20 losses are the CPU's", partial(_losses, setting, kernels="inductor")
 
 
 def _digest(training: loop.Training) -> str:

@@ -7,9 +7,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.nets import resnet
 from fewepochs.train import loop, meters
@@ -37,7 +36,7 @@ SEEDS = 4
 def packed(setting: Setting) -> Told:
     """Tell the images per second of 1, 2, 4 and 8 processes together, each with a run of its own, batch 64."""
     for count in (1, 2) if setting.tiny else (1, 2, 4, 8):
-        yield gpu_bench.attempt(f"{count} processes", partial(_together, setting, count))
+        yield f"{count} processes", partial(_together, setting, count)
 
 
 def _together(setting: Setting, count: int) -> dict[str, Any]:
@@ -93,25 +92,23 @@ def streams(setting: Setting) -> Told:
     runs: list[Epochs] = []
     for count in (1, 2) if setting.tiny else (1, 2, 4, 6):
         runs += [Epochs(setting.training(recipe, graphs=True)) for _ in range(count - len(runs))]
-        yield gpu_bench.attempt(f"{count} streams", partial(_side_by_side, setting, runs))
+        yield f"{count} streams", partial(_side_by_side, setting, runs)
 
 
 def _side_by_side(setting: Setting, runs: list[Epochs]) -> dict[str, Any]:
-    rates: list[float] = []
-    ready = threading.Barrier(len(runs))
+    streams = [torch.cuda.Stream() if setting.cuda else None for _ in runs]  # type: ignore[no-untyped-call]
 
-    def work(epochs: Epochs) -> None:
-        aside = torch.cuda.Stream() if setting.cuda else None  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(aside):
+    def begin(epochs: Epochs, stream: torch.cuda.Stream | None) -> None:
+        with torch.cuda.stream(stream):
             _some_steps(epochs)
-            ready.wait()
-            rates.append(_rate(setting, epochs))
 
-    threads = [threading.Thread(target=work, args=(epochs,)) for epochs in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def go_on(epochs: Epochs, stream: torch.cuda.Stream | None) -> float:
+        with torch.cuda.stream(stream):
+            return _rate(setting, epochs)
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        list(threads.map(begin, runs, streams))
+        rates = list(threads.map(go_on, runs, streams))
     return {"images_per_second": sum(rates), "of_each": rates}
 
 
@@ -161,7 +158,7 @@ def plain(setting: Setting) -> Told:
     """Tell the cost of a step in a plain loop: DataLoader, autocast, Adam, the loss read after each step."""
     for batch in (16,) if setting.tiny else (128, 32):
         for precision in ("float32", "bfloat16"):
-            yield gpu_bench.attempt(f"batch {batch}, {precision}", partial(_plain, setting, batch, precision))
+            yield f"batch {batch}, {precision}", partial(_plain, setting, batch, precision)
 
 
 def _plain(setting: Setting, batch: int, precision: str) -> dict[str, Any]:
@@ -230,7 +227,7 @@ def keras(setting: Setting) -> Told:
             yield backend, f"{missing[0]} is not installed"
             continue
         for precision in ("bfloat16", "float32"):
-            yield gpu_bench.attempt(f"{backend}, {precision}", partial(_keras, setting, backend, precision))
+            yield f"{backend}, {precision}", partial(_keras, setting, backend, precision)
 
 
 def _keras(setting: Setting, backend: str, precision: str) -> dict[str, Any]:

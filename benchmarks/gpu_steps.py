@@ -16,7 +16,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks import gpu_bench
 from benchmarks.gpu_bench import Epochs, Setting, Told
 from fewepochs.train import environment, loop
 
@@ -33,7 +32,7 @@ def steps(setting: Setting) -> Told:
                 recipe = setting.recipe(f"batch_size={batch}", f"precision={precision}")
                 name = f"batch {batch}, {precision}, {'replayed' if graphs else 'not replayed'}"
                 make = partial(setting.training, recipe, graphs=graphs)
-                yield gpu_bench.attempt(name, partial(measured, setting, make))
+                yield name, partial(measured, setting, make)
 
 
 def measured(setting: Setting, make: Callable[[], loop.Training]) -> dict[str, Any]:
@@ -101,11 +100,10 @@ def timed_steps(setting: Setting, epochs: Epochs) -> dict[str, Any]:
 
 def traffic(setting: Setting) -> Told:
     """Tell how close a step comes to the bandwidth of the memory, and to a device that never waits for a launch."""
-    name, copied = gpu_bench.attempt("copy", partial(_copy, setting))
-    yield name, copied
+    yield "copy", partial(_copy, setting)
     for precision in PRECISIONS:
         recipe = setting.recipe(*(() if setting.tiny else ("batch_size=128",)), f"precision={precision}")
-        yield gpu_bench.attempt(f"step, {precision}", partial(_traffic, setting, recipe, copied))
+        yield f"step, {precision}", partial(_traffic, setting, recipe)
 
 
 def _copy(setting: Setting) -> dict[str, Any]:
@@ -138,7 +136,7 @@ class _Bytes(TorchDispatchMode):
         return out
 
 
-def _traffic(setting: Setting, recipe: Any, copied: dict[str, Any]) -> dict[str, Any]:
+def _traffic(setting: Setting, recipe: Any) -> dict[str, Any]:
     """Bytes are an upper bound: what the caches keep, memory does not see."""
     epochs = Epochs(setting.training(recipe, graphs=False))
     epochs.ready(5)
@@ -153,7 +151,7 @@ def _traffic(setting: Setting, recipe: Any, copied: dict[str, Any]) -> dict[str,
         "operations": counted.operations,
         "milliseconds_replayed": replayed["milliseconds"],
         "bytes_per_second": rate,
-        "share_of_copy_bandwidth": rate / copied["bytes_per_second"] if "bytes_per_second" in copied else None,
+        "share_of_copy_bandwidth": rate / _copy(setting)["bytes_per_second"],
         **kernels,
     }
 
@@ -180,16 +178,16 @@ def variants(setting: Setting) -> Told:
     batch = "batch_size=16" if setting.tiny else "batch_size=128"
     for precision in PRECISIONS:
         make = partial(setting.training, setting.recipe(batch, f"precision={precision}"), graphs=True)
-        yield gpu_bench.attempt(f"as it is, {precision}", partial(measured, setting, make))
+        yield f"as it is, {precision}", partial(measured, setting, make)
         if precision == "float32":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-            yield gpu_bench.attempt("TF32, float32", partial(measured, setting, make))
+            yield "TF32, float32", partial(measured, setting, make)
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-        yield gpu_bench.attempt(f"cuDNN's search, {precision}", partial(measured, setting, make))
+        yield f"cuDNN's search, {precision}", partial(measured, setting, make)
         torch.backends.cudnn.benchmark = False
         compiled = partial(make, kernels="inductor")
-        yield gpu_bench.attempt(f"inductor's kernels, {precision}", partial(measured, setting, compiled))
+        yield f"inductor's kernels, {precision}", partial(measured, setting, compiled)
         environment.make_deterministic()
-        yield gpu_bench.attempt(f"deterministic, {precision}", partial(measured, setting, make))
+        yield f"deterministic, {precision}", partial(measured, setting, make)
         torch.use_deterministic_algorithms(False)

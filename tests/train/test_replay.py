@@ -162,7 +162,8 @@ def test_a_runs_environment_says_whether_its_steps_were_replayed(
 def test_steps_are_recorded_on_cuda_unless_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "CudaRecorder", lambda device: ("recorder", device))
     cuda = torch.device("cuda", 1)
-    assert [running._recorder(wanted, cuda) for wanted in ("auto", "on")] == [("recorder", cuda)] * 2
+    recorders: list[object] = [running._recorder(wanted, cuda) for wanted in ("auto", "on")]
+    assert recorders == [("recorder", cuda)] * 2
     assert running._recorder("off", cuda) is None
 
 
