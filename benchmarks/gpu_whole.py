@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ class View:
 def train(jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime, lanes: int, seconds: float) -> Sequence[str]:
     """Train the jobs, so many at a time as there are lanes, for so long at most; return why those failed that did."""
     end = time.monotonic() + seconds
-    at_work = Lanes(jobs, out=out, runtime=runtime)
+    at_work = Lanes(jobs, out=out, runtime=replace(runtime, together=lanes))
     threads = [threading.Thread(target=at_work.walk) for _ in range(lanes)]
     for thread in threads:
         thread.start()
@@ -155,7 +155,6 @@ def main() -> None:
         threads=1,
         data=arguments.data,
         deterministic=arguments.deterministic,
-        together=arguments.lanes,
     )
     seconds = 60.0 * arguments.minutes
     failed = train(arguments.jobs, out=arguments.out, runtime=runtime, lanes=arguments.lanes, seconds=seconds)

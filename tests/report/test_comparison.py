@@ -12,7 +12,7 @@ import vl_convert
 from fewepochs import errors, store
 from fewepochs.report import comparison, comparison_console, comparison_figure, page, picture
 from fewepochs.stats import arms, estimates
-from report_runs import make_run
+from report_runs import ENVIRONMENT, make_run
 
 SLOW = "batch_size=32"
 
@@ -43,6 +43,20 @@ def test_joules_that_are_not_known_have_their_reason_beside_the_table() -> None:
     assert f"note: {told}" in comparison_console.lines(found)
     assert told in comparison_console.page(found).notes
     assert comparison.build(measured, targets=(0.97,))["absent"] == []
+
+
+def test_seconds_of_runs_that_shared_their_device_are_said_to_be_so() -> None:
+    alone = [make_run(seed=seed, environment={**ENVIRONMENT, "together": 1}) for seed in range(2)]
+    resumed = [{"together": 2}, {"together": "many"}, "nonsense"]
+    shared = make_run(SLOW, seed=0, environment={**ENVIRONMENT, "together": 3})
+    later = make_run(SLOW, seed=1, environment={**ENVIRONMENT, "together": 1, "resumed": resumed})
+    found = comparison.build([*alone, shared, later], targets=(0.97,), by="seconds")
+    told = "2 of 4 runs shared their device with others, up to 3 at a time: their seconds are not those of a run alone."
+    assert told in comparison_console.page(found).notes
+    assert any("3 machines or settings" in caveat for caveat in found["caveats"])
+    older = [make_run(seed=seed) for seed in range(2)]
+    assert not any("shared" in note for note in comparison.build([*alone, *older], targets=(0.97,))["absent"])
+    assert not any("machines" in caveat for caveat in comparison.build([*alone, *older], by="seconds")["caveats"])
 
 
 def test_several_tests_are_corrected_and_it_is_said_for_how_many() -> None:

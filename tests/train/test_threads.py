@@ -33,6 +33,7 @@ def test_runs_side_by_side_have_the_bits_of_runs_alone(tmp_path: Path) -> None:
     together = trained(chosen, tmp_path / "together", lanes=3)
     assert [run.epochs for run in together] == [run.epochs for run in alone]
     assert [len(run.epochs) for run in together] == [2, 2, 1]
+    assert [run.environment["together"] for run in (*alone, *together)] == [1, 1, 1, 3, 3, 3]
 
 
 def test_a_job_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ recipes that are not validated on the same images or were not allowed the same n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fewepochs import store
@@ -19,7 +19,7 @@ from fewepochs.stats import arms, compare, estimates
 SIGNIFICANT = 0.05
 UNITS = {"epochs": "epochs", "seconds": "seconds of training", "joules": "joules"}
 MACHINE = ("cpu", "gpu", "device", "threads", "kernels")
-"""What in a run's environment decides its seconds and joules."""
+"""What in a run's environment decides its seconds and joules, beside how many were trained at a time."""
 
 
 def build(
@@ -56,7 +56,7 @@ def build(
         **found.model_dump(mode="json"),
         "sentences": [_sentence(pair, found, budgets=budgets) for pair in found.pairs],
         "caveats": [*_caveats(groups, found), *copies],
-        "absent": list(_no_joules(groups)),
+        "absent": [*_no_joules(groups), *_shared(groups)],
     }
 
 
@@ -209,6 +209,25 @@ def _no_joules(groups: Sequence[labels.Group]) -> Iterable[str]:
         yield f"joules are not known of {n} of {len(own)} runs: {reason}."
 
 
+def _shared(groups: Sequence[labels.Group]) -> Iterable[str]:
+    """Yield of how many of the runs that were trained here the seconds are not those of a run alone."""
+    own = [run.stored for group in groups for run in group.runs if run.stored.costs]
+    shares = [most for run in own if (most := _together(run.environment)) > 1]
+    if shares:
+        yield (
+            f"{len(shares)} of {len(own)} runs shared their device with others, up to {max(shares)} at a time: "
+            f"their seconds are not those of a run alone."
+        )
+
+
+def _together(environment: Mapping[str, Any]) -> int:
+    """Return how many runs were trained at a time, at most, where one was; 1 where nothing is known."""
+    resumed = environment.get("resumed")
+    starts = [environment, *(resumed if isinstance(resumed, list) else ())]
+    counts = [start.get("together") for start in starts if isinstance(start, dict)]
+    return max((count for count in counts if isinstance(count, int)), default=1)
+
+
 def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
     """Yield in what recipes differ so that their epochs are hard to compare: data, validation images, budgets."""
     firsts = [(group.label, group.runs[0].stored.recipe) for group in groups]
@@ -303,7 +322,7 @@ def _placed(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterab
 def machines(groups: Sequence[labels.Group]) -> int:
     """Return on how many machines, or settings of them, the runs were trained."""
     runs = [run.stored.environment for group in groups for run in group.runs if not imported.is_foreign(run.stored)]
-    return len({tuple(repr(environment.get(field)) for field in MACHINE) for environment in runs})
+    return len({(_together(one), *(repr(one.get(field)) for field in MACHINE)) for one in runs})
 
 
 def _test_images(groups: Sequence[labels.Group]) -> Iterable[str]:

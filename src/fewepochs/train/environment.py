@@ -18,7 +18,7 @@ from fewepochs.nets import kernels as compiled
 
 PACKAGES = ("fewepochs", "torch", "numpy", "scipy", "pydantic")
 COMPARED = ("command", "packages", "source", "system", "cpu", "cpu_capability", "cores", "threads", "device", "kernels",
-            "compiler", "graphs", "gpu", "deterministic")  # fmt: skip
+            "compiler", "graphs", "gpu", "deterministic", "together")  # fmt: skip
 """What is noted when a run goes on elsewhere or otherwise."""
 ROUNDING = ("threads", "device", "kernels", "compiler", "cpu", "cpu_capability", "gpu")
 """What may change how sums are rounded, beside the versions of torch and of fewepochs."""

@@ -123,6 +123,7 @@ class Training:
         self.kernels = kernels
         self.data = data
         self.device = device
+        self.together = together
         self.meter = meters.Meter(device, together=together)
         height, width, channels = data.image
         network = resnet.build(

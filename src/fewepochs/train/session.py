@@ -95,7 +95,7 @@ def _environment(training: loop.Training, *, dataset: sources.DataSet, where: st
         data_origin=dataset.origin,
     )
     found["data"] |= {"verified": dataset.verified, "where": where}
-    return found
+    return {**found, "together": training.together}
 
 
 def _refuse_other_data(first: Mapping[str, Any], now: Mapping[str, Any]) -> None:
