@@ -98,6 +98,18 @@ def kept_epochs(snapshots: str, *, budget: int) -> frozenset[int]:
     return frozenset(epoch for epoch in wanted if epoch <= budget)
 
 
+def together(environment: Mapping[str, Any]) -> int:
+    """Return how many runs were trained at a time where one was, at most, by its `environment`; 1 if that is unknown.
+
+    >>> together({"together": 1, "resumed": [{"together": 3}, {}]})
+    3
+    """
+    resumed = environment.get("resumed")
+    starts = [environment, *(resumed if isinstance(resumed, list) else ())]
+    counts = [start.get("together") for start in starts if isinstance(start, Mapping)]
+    return max((count for count in counts if isinstance(count, int)), default=1)
+
+
 def bfloat16_missing(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     """Return why bfloat16 is not computed by the processor itself, or None where it has instructions for it."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_another_machine_s_seconds_are_shown_and_not_judged() -> None:
     assert item["reason"] == "it speaks of RTX 4060 Ti; measured on a processor"
     mixed = [*five(gpu=PUBLISHED_GPU)[:4], claim_run(BASE, {}, seed=9)]
     assert items("part1-bs64", mixed)["seconds an epoch"]["verdict"] == "not testable"
+
+
+def test_seconds_and_load_of_runs_that_shared_their_device_are_not_judged() -> None:
+    runs = [
+        dataclasses.replace(run, environment={**run.environment, "together": 4})
+        for run in five(gpu=PUBLISHED_GPU, seconds=20.0)
+    ]
+    found = items("part1-bs64", runs)
+    for name in ("seconds an epoch", "load of the GPU"):
+        assert (found[name]["verdict"], found[name]["reason"]) == ("not testable", "4 runs at a time shared the device")
 
 
 def test_joules_that_were_not_measured_leave_the_reason() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
+from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.claims import catalogue
 from fewepochs.stats import ranges
@@ -33,11 +34,11 @@ def bounds(run: store.StoredRun, quantity: catalogue.Quantity, *, target: float 
             assert target is not None, "the accuracy at what"
             return _train_acc(run, target)
         case "seconds-per-epoch":
-            return _seconds_per_epoch(run)
+            return _shared(run) or _seconds_per_epoch(run)
         case "watts":
             return watts(run)
         case "load":
-            return load(run)
+            return _shared(run) or load(run)
 
 
 def epochs_to(run: store.StoredRun, target: float) -> ranges.Bounds:
@@ -99,6 +100,12 @@ def load(run: store.StoredRun) -> ranges.Bounds | str:
         return ranges.exactly(sum(load * of for load, of in known) / seconds)
     reasons = [cost.load_reason for cost in run.costs if cost.load_reason is not None]
     return reasons[0] if reasons else NO_LOAD
+
+
+def _shared(run: store.StoredRun) -> str | None:
+    """Return that other runs were trained beside this one, if they were: a claim is of a run alone."""
+    count = runtimes.together(run.environment)
+    return f"{count} runs at a time shared the device" if count > 1 else None
 
 
 def device(run: store.StoredRun) -> str:

@@ -8,9 +8,10 @@ recipes that are not validated on the same images or were not allowed the same n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import imported, labels, summary
@@ -212,20 +213,12 @@ def _no_joules(groups: Sequence[labels.Group]) -> Iterable[str]:
 def _shared(groups: Sequence[labels.Group]) -> Iterable[str]:
     """Yield of how many of the runs that were trained here the seconds are not those of a run alone."""
     own = [run.stored for group in groups for run in group.runs if run.stored.costs]
-    shares = [most for run in own if (most := _together(run.environment)) > 1]
+    shares = [most for run in own if (most := runtimes.together(run.environment)) > 1]
     if shares:
         yield (
             f"{len(shares)} of {len(own)} runs shared their device with others, up to {max(shares)} at a time: "
             f"their seconds are not those of a run alone."
         )
-
-
-def _together(environment: Mapping[str, Any]) -> int:
-    """Return how many runs were trained at a time, at most, where one was; 1 where nothing is known."""
-    resumed = environment.get("resumed")
-    starts = [environment, *(resumed if isinstance(resumed, list) else ())]
-    counts = [start.get("together") for start in starts if isinstance(start, dict)]
-    return max((count for count in counts if isinstance(count, int)), default=1)
 
 
 def differences(groups: Sequence[labels.Group]) -> Iterable[str]:
@@ -322,7 +315,7 @@ def _placed(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterab
 def machines(groups: Sequence[labels.Group]) -> int:
     """Return on how many machines, or settings of them, the runs were trained."""
     runs = [run.stored.environment for group in groups for run in group.runs if not imported.is_foreign(run.stored)]
-    return len({(_together(one), *(repr(one.get(field)) for field in MACHINE)) for one in runs})
+    return len({(runtimes.together(one), *(repr(one.get(field)) for field in MACHINE)) for one in runs})
 
 
 def _test_images(groups: Sequence[labels.Group]) -> Iterable[str]:
