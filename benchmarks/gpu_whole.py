@@ -7,7 +7,7 @@ A JOB is a line as `fewepochs train` takes it: a recipe, then fields of it, and 
     'fewest seed=1'    'fewest seed=0 batch_size=64 optimizer.lr=0.03'    'resnet56v2-adam-atienza until=90'
 
 Jobs are begun in their order, as many at a time as there are lanes; each leaves the run folder that `train` leaves.
-When the time is up, what is at work is saved and left: the same command goes on with it.
+When the time is up, or after Ctrl-C, what is at work is saved and left: the same command goes on with it.
 """
 
 from __future__ import annotations
@@ -137,11 +137,13 @@ def train(jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime, lanes: i
     threads = [threading.Thread(target=at_work.walk) for _ in range(lanes)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(timeout=max(0.0, end - time.monotonic()))
-    at_work.stop()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
+    finally:  # after Ctrl-C, too
+        at_work.stop()
+        for thread in threads:
+            thread.join()
     return at_work.failed
 
 
