@@ -16,8 +16,8 @@ import argparse
 import queue
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,18 +132,15 @@ class View:
 
 def train(jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime, lanes: int, seconds: float) -> Sequence[str]:
     """Train the jobs, so many at a time as there are lanes, for so long at most; return why those failed that did."""
-    end = time.monotonic() + seconds
     at_work = Lanes(jobs, out=out, runtime=replace(runtime, together=lanes))
-    threads = [threading.Thread(target=at_work.walk) for _ in range(lanes)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join(timeout=max(0.0, end - time.monotonic()))
-    finally:  # after Ctrl-C, too
-        at_work.stop()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(lanes) as threads:
+        walks = [threads.submit(at_work.walk) for _ in range(lanes)]
+        try:
+            wait(walks, timeout=seconds)
+        finally:  # after Ctrl-C, too
+            at_work.stop()
+    for walk in walks:
+        walk.result()
     return at_work.failed
 
 
