@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import tiny_runs
 import torch
+from tape import TapeRecorder
 
 import command_line
 from fewepochs.errors import RecipeError
@@ -17,7 +18,7 @@ from fewepochs.probes import bench as benches
 from fewepochs.probes import epoch_cost, windows
 from fewepochs.report import epoch_cost as report
 from fewepochs.report import table_text
-from fewepochs.train import environment
+from fewepochs.train import environment, replay
 from fewepochs.train.step import TrainingStep
 
 ENVIRONMENT = {"cpu": "a processor", "gpu": None, "threads": 1, "cores": 2, "kernels": "torch"}
@@ -45,6 +46,16 @@ def measured(*seconds: float, **changes: Any) -> windows.Measured:
         for one in seconds
     ]
     return windows.Measured(cells(32)[0], 1000, 400, tuple(found))
+
+
+def test_what_is_measured_is_replayed_where_a_run_is(bench: benches.Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tape = TapeRecorder()
+    monkeypatch.setattr(replay, "recorder", lambda device: tape)
+    how = epoch_cost.How(rounds=1, steps=3)
+    [(_, window)] = epoch_cost.measure(cells(32), how=how, bench=bench, progress=epoch_cost.Progress())
+    assert isinstance(window, windows.Window)
+    assert (window.steps, window.evaluated) == (3, tiny_runs.TEST)
+    assert tape.replayed == 1 + 3 + 1  # the step that is not counted, those that are, and the evaluation
 
 
 # --- scaled -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_runs
 import torch
+from tape import TapeRecorder
 
 from device_reads import Reads
 from fewepochs import errors
@@ -21,7 +22,7 @@ from fewepochs.probes import bench as benches
 from fewepochs.probes import lr_range, sweeps
 from fewepochs.probes.sweeps import Curve, Sweep
 from fewepochs.specs import updates
-from fewepochs.train import loop
+from fewepochs.train import loop, replay
 from fewepochs.train.step import TrainingStep
 
 SWEEP = Sweep(1e-4, 1.0, steps=30)
@@ -37,6 +38,15 @@ def measure(
     bench = benches.Bench(tiny_runs.data(recipe), torch.device("cpu"))
     progress = progress or lr_range.Progress()
     return list(lr_range.measure(recipe, seeds=seeds, sweep=sweep, bench=bench, progress=progress))
+
+
+def test_a_sweep_whose_steps_are_replayed_has_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    [plain] = measure()
+    tape = TapeRecorder()
+    monkeypatch.setattr(replay, "recorder", lambda device: tape)
+    [replayed] = measure()
+    assert replayed.losses.tolist() == plain.losses.tolist()
+    assert tape.replayed == len(plain.losses)
 
 
 class Steps:

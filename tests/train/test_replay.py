@@ -165,6 +165,7 @@ def test_steps_are_recorded_on_cuda_unless_that_is_not_wanted(monkeypatch: pytes
     recorders: list[object] = [running._recorder(wanted, cuda) for wanted in ("auto", "on")]
     assert recorders == [("recorder", cuda)] * 2
     assert running._recorder("off", cuda) is None
+    assert replay.recorder(torch.device("cpu")) is None
 
 
 def test_who_insists_on_graphs_is_refused_where_there_are_none() -> None:

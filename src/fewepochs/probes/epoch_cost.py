@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from fewepochs.data import loader
 from fewepochs.errors import Problem, RecipeError
 from fewepochs.probes import bench as benches
 from fewepochs.probes.windows import Cell, Window
-from fewepochs.train import environment, loop
+from fewepochs.train import environment, loop, replay
 from fewepochs.train.step import EVALUATION_BATCH
 
 SELF = Path("/proc/self")
@@ -79,7 +79,12 @@ def _window(cell: Cell, *, how: How, bench: benches.Bench, progress: Progress) -
     gc.collect()  # the cell before
     no_peak = forget_peak(bench.device)
     training = loop.Training(
-        cell.recipe, data=bench.data, device=bench.device, kernels=bench.kernels, allow_code=bench.allow_code
+        cell.recipe,
+        data=replace(bench.data, validation=_some(bench.data.validation), test=None),
+        device=bench.device,
+        kernels=bench.kernels,
+        allow_code=bench.allow_code,
+        recorder=replay.recorder(bench.device),  # as a run's steps are
     )
     _begin(training)
     training.program.step(cell.batch_size)
@@ -97,7 +102,7 @@ def _window(cell: Cell, *, how: How, bench: benches.Bench, progress: Progress) -
         training.meter.beat()
         steps += 1
     trained = stop()
-    part = _some(bench.data.validation)
+    part = training.data.validation
     stop = training.meter.start()
     training.program.look(part)
     return Window(

@@ -30,7 +30,7 @@ from fewepochs.probes import bench as benches
 from fewepochs.probes import smoothing
 from fewepochs.probes.sweeps import Curve, Stop, Sweep, Values
 from fewepochs.specs import rates, updates
-from fewepochs.train import loop
+from fewepochs.train import loop, replay
 
 READ_EVERY = 20
 """Steps from one reading of the device to the next."""
@@ -70,7 +70,12 @@ def measure(
         progress.seed, progress.step, progress.lr, progress.loss = seed, 0, None, None
         spec = unscheduled(recipe.model_copy(update={"seed": seed}), steps=sweep.steps)
         training = loop.Training(
-            spec, data=bench.data, device=bench.device, kernels=bench.kernels, allow_code=bench.allow_code
+            spec,
+            data=bench.data,
+            device=bench.device,
+            kernels=bench.kernels,
+            allow_code=bench.allow_code,
+            recorder=replay.recorder(bench.device),
         )
         yield _Sweeping(training, sweep=sweep, progress=progress).run()
 

@@ -66,6 +66,11 @@ class CudaRecorder:
         return graph.replay
 
 
+def recorder(device: torch.device) -> Recorder | None:
+    """Return what records the work of `device`; None for a CPU, where there is nothing to be had."""
+    return CudaRecorder(device) if device.type == "cuda" else None
+
+
 class Replays:
     """Work by key: replayed where it was recorded, done where it was not."""
 

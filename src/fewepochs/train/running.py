@@ -182,7 +182,7 @@ def _recorder(wanted: str, device: torch.device) -> replay.Recorder | None:
     """Return what records the steps, which is for CUDA; "on" insists on it."""
     if wanted == "on" and device.type != "cuda":
         raise RecipeError("command line", (Problem("--graphs", "need a CUDA device", "'on'", "auto, off"),))
-    return replay.CudaRecorder(device) if wanted != "off" and device.type == "cuda" else None
+    return None if wanted == "off" else replay.recorder(device)
 
 
 def _require_graphs(training: loop.Training, *, wanted: str, say: Callable[[str], None]) -> None:
