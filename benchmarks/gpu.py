@@ -56,7 +56,7 @@ CAP_SECONDS = {
     "streams": 60,
     "inductor": 90,
     "variants": 120,
-    "keras": 90,
+    "keras": 240,
 }
 SPARE_SECONDS = 5
 ROOT = Path(__file__).resolve().parent.parent

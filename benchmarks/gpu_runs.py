@@ -235,7 +235,7 @@ def _keras(setting: Setting, backend: str, precision: str) -> dict[str, Any]:
     command = [sys.executable, "-c", KERAS, str(HERE.parent / "tests"), str(batch), precision, size]
     hidden = {} if setting.cuda else {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     environment = {**os.environ, "KERAS_BACKEND": backend, **hidden}
-    seconds = setting.left if setting.tiny else min(setting.left, 60.0)
+    seconds = setting.left if setting.tiny else min(setting.left, 120.0)  # XLA compiled for longer than a minute
     ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment, check=False)
     if ended.returncode != 0:
         raise RuntimeError((ended.stderr.strip().splitlines() or ["no message"])[-1])
