@@ -52,6 +52,16 @@ def test_when_the_time_is_up_runs_are_saved_and_gone_on_with(tmp_path: Path) -> 
     assert [len(run.epochs) for run in trained(chosen, out, lanes=2)] == [2, 2]
 
 
+def test_a_run_that_is_asked_to_stop_is_saved_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = jobs(tmp_path, "seed=0")
+    with monkeypatch.context() as patched:
+        patched.setattr(gpu_whole.View, "epoch", lambda view, *_: view._lanes.stop())
+        [run] = trained(chosen, tmp_path / "runs", lanes=1)
+    assert (run.status.state, run.status.reason, len(run.epochs)) == ("interrupted", "asked to stop", 1)
+    [whole] = trained(chosen, tmp_path / "runs", lanes=1)
+    assert whole.epochs == trained(chosen, tmp_path / "alone", lanes=1)[0].epochs
+
+
 @pytest.mark.parametrize("job", ["nonsense", "digits-step until=x", "digits-step until=0", "digits-step lr=1"])
 def test_a_job_that_cannot_be_says_so(job: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu_whole", job, "--device", "cpu", "--out", str(tmp_path)]

@@ -169,7 +169,7 @@ def train(
         if finished:
             work.conclude(stop, until=until)
             return None
-        work.note("interrupted", reason="stopped by a signal")
+        work.note("interrupted", reason="asked to stop" if caught.signal is None else "stopped by a signal")
         return caught.signal
 
 
