@@ -21,8 +21,8 @@ from fewepochs.nets.layers import BatchNorm, Conv, Dense
 from fewepochs.optim.layout import Layout
 
 ALIGNMENT = 16
-"""What the network sees begins at a multiple of so many values: cuDNN reads 16 bytes at a time, and float32's 4 values
-are the most; a cache line is 16 of them."""
+"""What the network sees begins at a multiple of so many values: cuDNN reads 16 bytes at a time, 8 values of bfloat16;
+16 of float32 are a cache line."""
 
 
 class Weights:
@@ -150,9 +150,9 @@ def _shaped(vector: Tensor, shape: torch.Size) -> Tensor:
 def _runs(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
     """Return the parameters in their order, in as few runs as let each begin at a multiple of ALIGNMENT in its run."""
     runs: list[list[nn.Parameter]] = []
-    position = 1
+    position = 0
     for parameter in parameters:
-        if position % ALIGNMENT:
+        if not runs or position % ALIGNMENT:
             runs.append([])
             position = 0
         runs[-1].append(parameter)
