@@ -97,15 +97,18 @@ def _arguments() -> argparse.Namespace:
         unknown = set(arguments.only.split(",") if arguments.only else ()) - set(PARTS)
         if unknown:
             parser.error(f"--only: not a part: {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
+        if arguments.tiny and arguments.noise:
+            parser.error("--tiny or --noise: the digits, or images without content")
         if arguments.to is None or not (arguments.data or arguments.tiny or arguments.noise):
             parser.error("--to FILE is needed, and --data DIR, --noise or --tiny")
     return arguments
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    tiny = f" --device {arguments.device} --tiny"
-    where = tiny if arguments.tiny else " --noise" if arguments.noise else " --data DIR"
-    return f"python -m benchmarks.gpu{where} --minutes {arguments.minutes:g}"
+    tiny = f"--device {arguments.device} --tiny"
+    where = tiny if arguments.tiny else "--noise" if arguments.noise else "--data DIR"
+    only = f" --only {arguments.only}" if arguments.only else ""
+    return f"python -m benchmarks.gpu {where} --minutes {arguments.minutes:g}{only}"
 
 
 class Results:
@@ -170,7 +173,7 @@ def _child(name: str, results: Results, *, seconds: float, done: int) -> tuple[i
             told = gpu_bench.heard(line)
             if told is not None:
                 results.add(name, *told)
-                count += told[0] != "environment"
+                count += 1
                 print(f"  {told[0]}: {json.dumps(told[1])[:150]}", file=sys.stderr, flush=True)
         child.wait()
         timer.cancel()

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ def attempt(work: Callable[[], Any]) -> Any:
         return {"failed": f"{type(error).__name__}: {lines[0][:300]}"}
 
 
+def _where(setting: Setting) -> dict[str, Any]:
+    data = setting.dataset
+    found = environment.collect(device=setting.device, kernels="torch", data_digest=data.digest, data_origin=data.kind)
+    del found["command"]  # it holds the paths of the machine that measured
+    return found
+
+
 def run_part(name: str, setting: Setting, *, done: int = 0) -> None:
     """Run a part in this process but for the first `done` of what it tells, telling what it finds as it finds it.
 
@@ -210,16 +218,10 @@ def run_part(name: str, setting: Setting, *, done: int = 0) -> None:
         "keras": gpu_runs.keras,
         "baseline": gpu_runs.baseline,
     }
-    if name == "checks" and not done:
-        where = environment.collect(
-            device=setting.device,
-            kernels="torch",
-            data_digest=setting.dataset.digest,
-            data_origin=setting.dataset.kind,
-        )
-        del where["command"]  # it holds the paths of the machine that measured
-        tell("environment", where)
-    for told in carry_out(parts[name](setting), done=done):
+    part = parts[name](setting)
+    if name == "checks":
+        part = chain([("environment", partial(_where, setting))], part)
+    for told in carry_out(part, done=done):
         tell(*told)
         if not setting.alive:
             sys.exit(DEAD)

@@ -65,7 +65,7 @@ class Lanes:
 
     def walk(self) -> None:
         """Train one job after the other, until none is left or the time is up."""
-        cuda = self._runtime.device == "cuda"
+        cuda = self._runtime.device == "cuda" and torch.cuda.is_available()  # who has none is told by the run
         aside = torch.cuda.Stream() if cuda else None  # type: ignore[no-untyped-call]
         with torch.cuda.stream(aside):
             while not self.over:
@@ -171,6 +171,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kernels", default="torch", choices=runtimes.KERNELS)
     parser.add_argument("--deterministic", action="store_true", help="let CUDA repeat its bits")
     arguments = parser.parse_args()
+    if arguments.lanes < 1:
+        parser.error("--lanes: 1 or more")
     try:
         arguments.jobs = [Job.of(text) for text in arguments.jobs]
     except (FewEpochsError, ValueError) as error:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_bench, gpu_checks, gpu_runs, gpu_steps
+from fewepochs.data import loader
 
 COMMAND = [sys.executable, "-m", "benchmarks.gpu"]
 
@@ -141,6 +142,47 @@ def test_a_part_that_loses_its_device_ends_with_what_broke_it(
     assert [gpu_bench.heard(line) for line in capsys.readouterr().out.splitlines()] == [
         ("breaks", {"failed": "RuntimeError: misaligned"})
     ]
+
+
+def test_the_environment_comes_first_and_is_not_told_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu_checks, "checks", lambda _: iter([("a law", lambda: {"passed": True})]))
+    for done, names in ((0, ["environment", "a law"]), (1, ["a law"])):
+        gpu_bench.run_part("checks", setting(), done=done)
+        told = [gpu_bench.heard(line) for line in capsys.readouterr().out.splitlines()]
+        assert [one[0] for one in told if one] == names
+
+
+def test_images_without_content_are_those_of_cifar10_in_number_and_shape() -> None:
+    told = gpu_bench.Setting(torch.device("cpu"), False, None, time.monotonic(), noise=True)
+    data = loader.prepare(told.dataset, spec=told.recipe().data, device=torch.device("cpu"))
+    assert (len(data.train), len(data.validation), data.image, data.classes) == (50_000, 10_000, (32, 32, 3), 10)
+    assert told.dataset.digest == gpu_bench.noise().digest
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        (["--tiny", "--device", "cpu"], "python -m benchmarks.gpu --device cpu --tiny --minutes 10"),
+        (["--noise", "--only", "steps"], "python -m benchmarks.gpu --noise --minutes 10 --only steps"),
+        (["--data", "/somewhere"], "python -m benchmarks.gpu --data DIR --minutes 10"),
+    ],
+)
+def test_the_command_is_written_down_with_its_parts(
+    given: list[str], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", *given, "--to", "x.json"])
+    assert gpu._command(gpu._arguments()) == command
+
+
+def test_the_digits_are_not_without_content(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", "--tiny", "--noise", "--to", "x.json"])
+    with pytest.raises(SystemExit):
+        gpu._arguments()
+    assert "--tiny or --noise" in capsys.readouterr().err
 
 
 def test_runs_on_streams_are_measured() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_runs
+import torch
 
 from benchmarks import gpu, gpu_whole
 from fewepochs import runtime as runtimes
@@ -44,9 +47,21 @@ def test_a_job_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     assert [len(store.read(tmp_path / "runs" / store.run_name(chosen[i].recipe)).epochs) for i in (0, 2)] == [2, 2]
 
 
-def test_when_the_time_is_up_runs_are_saved_and_gone_on_with(tmp_path: Path) -> None:
+def test_when_the_time_is_up_runs_are_saved_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = jobs(tmp_path, "seed=0", "seed=1")
-    out = tmp_path / "runs"
+    out, over = tmp_path / "runs", threading.Event()
+    start, stop = gpu_whole.View.start, gpu_whole.Lanes.stop
+
+    def wait_and_start(view: gpu_whole.View, *given: Any, progress: Any, **more: Any) -> None:
+        over.wait()  # no run is fast enough to have an epoch before the time is up
+        start(view, *given, progress=progress, **more)
+
+    def stop_and_tell(lanes: gpu_whole.Lanes) -> None:
+        stop(lanes)
+        over.set()
+
+    monkeypatch.setattr(gpu_whole.View, "start", wait_and_start)
+    monkeypatch.setattr(gpu_whole.Lanes, "stop", stop_and_tell)
     gpu_whole.train(chosen, out=out, runtime=RUNTIME, lanes=2, seconds=0.0)
     assert not [run for job in chosen if (run := out / store.run_name(job.recipe)).exists() and store.read(run).epochs]
     assert [len(run.epochs) for run in trained(chosen, out, lanes=2)] == [2, 2]
@@ -60,6 +75,13 @@ def test_a_run_that_is_asked_to_stop_is_saved_and_says_so(tmp_path: Path, monkey
     assert (run.status.state, run.status.reason, len(run.epochs)) == ("interrupted", "asked to stop", 1)
     [whole] = trained(chosen, tmp_path / "runs", lanes=1)
     assert whole.epochs == trained(chosen, tmp_path / "alone", lanes=1)[0].epochs
+
+
+def test_who_has_no_gpu_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    runtime = runtimes.Runtime(device="cuda", graphs="on")
+    [failed] = gpu_whole.train(jobs(tmp_path, "seed=0"), out=tmp_path / "runs", runtime=runtime, lanes=1, seconds=1e6)
+    assert "--device: this machine has 0 usable CUDA devices" in failed
 
 
 @pytest.mark.parametrize("job", ["nonsense", "digits-step until=x", "digits-step until=0", "digits-step lr=1"])
