@@ -9,6 +9,7 @@ import re
 import struct
 from pathlib import Path
 
+import altair
 import pytest
 
 from fewepochs import store
@@ -27,8 +28,9 @@ def drawn(path: Path, kind: gallery.Kind = "survival", *, millimetres: float | N
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["survival", "curves", "cost"])
-@pytest.mark.parametrize("millimetres", [85.0, 180.0])
+@pytest.mark.parametrize(
+    ("kind", "millimetres"), [("survival", 85.0), ("survival", 180.0), ("curves", 85.0), ("cost", 180.0)]
+)
 def test_a_picture_is_as_wide_in_print_as_was_asked(tmp_path: Path, kind: gallery.Kind, millimetres: float) -> None:
     pdf = re.search(rb"MediaBox \[0 0 ([\d.]+)", drawn(tmp_path / "a.pdf", kind, millimetres=millimetres))
     svg = re.search(rb'width="([\d.]+)"', drawn(tmp_path / "a.svg", kind, millimetres=millimetres))
@@ -105,3 +107,11 @@ def test_a_picture_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> 
 
     with pytest.raises(StorageError, match="file"):
         drawn(tmp_path / "file" / "a.svg")
+
+
+@pytest.mark.parametrize("kind", gallery.KINDS)
+def test_a_figure_is_what_its_schema_allows(kind: gallery.Kind) -> None:
+    runs = [make_run(seed=seed, epochs=90, joules=1.5, drop_after=50) for seed in (0, 1)]
+    figure = gallery.build(kind, runs, targets=(0.97,), live=True)
+
+    altair.Chart.from_dict(figures.specification(figure), validate=True)

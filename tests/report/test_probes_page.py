@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import altair
 import pytest
 from page_reader import Document
 
@@ -41,6 +42,11 @@ def figure_of(kind: findings.Kind) -> figures.Figure:
 def test_the_figure_on_the_page_is_the_one_that_the_command_draws(kind: findings.Kind, everything: Document) -> None:
     drawn = json.loads(json.dumps(figures.specification(figure_of(kind), ink=figures.PAGE)))
     assert everything.block(f"spec-probe-{kind}") == drawn
+
+
+@pytest.mark.parametrize("kind", findings.KINDS)
+def test_a_figure_is_what_its_schema_allows(kind: findings.Kind) -> None:
+    altair.Chart.from_dict(figures.specification(figure_of(kind)), validate=True)
 
 
 @pytest.mark.parametrize("kind", findings.KINDS)

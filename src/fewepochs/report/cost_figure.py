@@ -113,7 +113,7 @@ def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], 
     name = (
         alt.Chart(alt.InlineData(values=[{"arm": arm} for arm in present]))
         .mark_text(align="left", baseline="bottom", dy=-5, fontSize=11, color=ink.text, aria=False, limit=380)
-        .encode(x=alt.value(2), y=y, text="arm:N")
+        .encode(x=alt.XValue(2), y=y, text=alt.Text("arm:N"))
     )
     layers = [
         name,

@@ -122,7 +122,7 @@ def _stacked(*, shared: Axes, ink: figures.Ink, live: bool, log: bool | None, ma
 
 def switched(spec: Mapping[str, Any], *, shared: Axes, log: bool) -> dict[str, Any]:
     """Return the specification of a panel with the other kind of axis for the loss."""
-    axis = _quantity("value", title="loss", ends=shared.losses, log=log).to_dict()
+    axis = _quantity("value", title="loss", ends=shared.losses, log=log).to_dict(validate=False)
     accuracy, loss, rate = spec["vconcat"]
     layers = [_with_y(layer, axis) for layer in loss["layer"]]
     return {**spec, "vconcat": [accuracy, {**loss, "layer": layers}, rate]}
@@ -182,10 +182,11 @@ class _Rows:
             x=self._epochs("done", title="epochs done"),
             y=_quantity("rate", title="learning rate", ends=self.shared.rates, log=None),
         )
-        layers = [base.mark_line(color=self.ink.text, strokeWidth=1.5, clip=True, aria=False).encode(detail="run:N")]
+        line = base.mark_line(color=self.ink.text, strokeWidth=1.5, clip=True, aria=False)
+        layers = [line.encode(detail=alt.Detail("run:N"))]
         if self.live:
             said = {"run": "{}.run", "epoch": "{}.epoch", "learning rate": "format({}.rate, '.4~g')"}
-            coloured = base.encode(color=alt.value(self.ink.text))
+            coloured = base.encode(color=alt.ColorValue(self.ink.text))
             layers += _pointer(f"rate{self.mark}", coloured, fields=["run", "done", "rate"], said=said)
         return self._plot([*self._drops(title="epochs done"), *layers], height=RATE_HEIGHT)
 
@@ -223,8 +224,8 @@ class _Rows:
             .mark_line(strokeWidth=1.2, clip=True, aria=False)
             .encode(
                 strokeDash=dash,
-                detail=["run:N", "runs:Q"],
-                opacity=alt.condition(f"datum.runs > 1{pointed}", alt.value(0.3), alt.value(0.9)),
+                detail=[alt.Detail("run:N"), alt.Detail("runs:Q")],
+                opacity=alt.OpacityValue(0.9, condition={"test": f"datum.runs > 1{pointed}", "value": 0.3}),
             )
         )
         found = [*_middle(base, y=y, dash=dash), lines]
@@ -238,14 +239,14 @@ class _Rows:
         line = self._chart(TARGETS).mark_rule(color=self.ink.text, strokeWidth=1, strokeDash=[1, 3], aria=False)
         text = self._chart(TARGETS).mark_text(align="left", dx=5, color=self.ink.text, fontSize=11, aria=False)
         at, beside = _of(y, "target"), _of(y, "beside")
-        return [line.encode(y=at), text.encode(x=alt.value("width"), y=beside, text="label:N")]
+        return [line.encode(y=at), text.encode(x=alt.XValue("width"), y=beside, text=alt.Text("label:N"))]
 
     def _crossings(self, y: alt.Y) -> alt.Chart:
         """Return a dot for each run's first crossing, an open one where the drop of the rate may have made it."""
         dots = self._chart(CROSSINGS).transform_filter("show_validation")
         blue = self.ink.validation
         dots = dots.mark_point(size=34, stroke=blue, strokeWidth=1.5, opacity=1, clip=True, aria=False)
-        fill = alt.condition("datum.pinned", alt.value(self.ink.ground), alt.value(blue))
+        fill = alt.FillValue(blue, condition={"test": "datum.pinned", "value": self.ink.ground})
         found: alt.Chart = dots.encode(x=self._epochs("epoch"), y=_of(y, "target"), fill=fill)
         return found
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import altair as alt
+from altair.utils import schemapi
 
 Plot = TypeVar("Plot", alt.LayerChart, alt.VConcatChart, alt.ConcatChart)
 
@@ -78,9 +80,10 @@ class Figure:
 
 def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = None) -> dict[str, Any]:
     """Return the Vega-Lite specification of `figure`, `width` pixels wide in all (as wide as it likes where None)."""
-    chart = figure.chart(ink)
-    numbers, chart.datasets = chart.datasets, alt.Undefined  # altair would walk through all of them
-    drawn: dict[str, Any] = chart.to_dict(validate=False)
+    with unvalidated():
+        chart = figure.chart(ink)
+        numbers, chart.datasets = chart.datasets, alt.Undefined  # altair would walk through all of them
+        drawn: dict[str, Any] = chart.to_dict(validate=False)
     # What a layer holds in itself altair has gathered there, under names of its own.
     drawn["datasets"] = {**drawn.get("datasets", {}), **({} if numbers is alt.Undefined else numbers)}
     drawn["usermeta"] |= {"table": list(figure.table)}
@@ -89,6 +92,14 @@ def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = Non
         if width < NARROW:
             drawn["config"]["legend"]["columns"] = 1
     return drawn
+
+
+def unvalidated() -> AbstractContextManager[None]:
+    """Let altair take what it is given: holding each part against its schema takes a quarter of a page's time.
+
+    The specifications are held against it whole, in the tests.
+    """
+    return schemapi.debug_mode(False)
 
 
 def _fit(spec: dict[str, Any], width: float) -> None:

@@ -197,7 +197,9 @@ def _chart(rows: Sequence[dict[str, Any]], *, ink: figures.Ink) -> alt.VConcatCh
     batch = y.copy()
     batch.shorthand = "batch_size:Q"
     layers = [
-        ranged.mark_rule(color=ink.validation, strokeWidth=1.2, clip=True, aria=False).encode(y=lowest, y2="high:Q"),
+        ranged.mark_rule(color=ink.validation, strokeWidth=1.2, clip=True, aria=False).encode(
+            y=lowest, y2=alt.Y2("high:Q")
+        ),
         base.mark_line(color=ink.validation, strokeWidth=1.8, aria=False).encode(y=y),
         base.mark_point(color=ink.validation, filled=True, size=40, opacity=1, aria=False).encode(y=y),
         base.mark_line(color=ink.line, strokeDash=[4, 3], strokeWidth=1, aria=False).encode(y=batch),

@@ -140,13 +140,13 @@ def _plane(plane: Grid, part: str, *, ink: figures.Ink) -> alt.LayerChart:
             high=f"datum.down + {half[1]}",
         )
         .mark_rect(aria=False, strokeWidth=0)
-        .encode(x=x, x2="right:Q", y=y, y2="high:Q", color=colour)
+        .encode(x=x, x2=alt.X2("right:Q"), y=y, y2=alt.Y2("high:Q"), color=colour)
     )
     path = alt.Chart(alt.NamedData(PATH))
     at = {"x": _of(x, "across"), "y": _of(y, "down")}
-    trail = path.mark_line(color="white", strokeWidth=1.4, aria=False).encode(**at, order="epoch:Q")
+    trail = path.mark_line(color="white", strokeWidth=1.4, aria=False).encode(**at, order=alt.Order("epoch:Q"))
     dots = path.mark_point(filled=True, size=26, color="white", stroke="black", strokeWidth=0.6, opacity=1, aria=False)
-    names = path.mark_text(dx=6, dy=-6, fontSize=9, color="white", aria=False).encode(**at, text="epoch:Q")
+    names = path.mark_text(dx=6, dy=-6, fontSize=9, color="white", aria=False).encode(**at, text=alt.Text("epoch:Q"))
     heading = figures.heading(f"{part} loss, {plane.kind} plane, epoch {plane.epoch}", ink=ink)
     layers = [cells, trail, dots.encode(**at), names]
     return alt.LayerChart(layer=layers, width=PANEL, height=PANEL, title=heading)

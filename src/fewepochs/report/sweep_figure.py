@@ -81,12 +81,12 @@ def _suggestions(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink
     bar = base.mark_rule(color=ink.training, strokeWidth=3, aria=False)
     dot = base.mark_point(filled=True, size=55, color=ink.training, opacity=1, aria=False)
     layers = [
-        line.encode(x=x, y=y, y2=alt.value(len(rows) * ROW)),
-        bar.encode(x=lowest, x2="highest:Q", y=y),
+        line.encode(x=x, y=y, y2=alt.Y2Value(len(rows) * ROW)),
+        bar.encode(x=lowest, x2=alt.X2("highest:Q"), y=y),
         dot.encode(x=x, y=y),
     ]
     name = base.mark_text(align="right", dx=-9, color=ink.text, fontSize=11, aria=False)
-    layers.append(name.encode(x=lowest, y=y, text="label:N"))
+    layers.append(name.encode(x=lowest, y=y, text=alt.Text("label:N")))
     return alt.LayerChart(layer=layers, width=figures.WIDTH, height=len(rows) * ROW)
 
 
@@ -107,9 +107,9 @@ def _losses(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink: fig
         )
         lowest = y.copy()
         lowest.shorthand = "lowest:Q"
-        layers.append(area.encode(x=x, y=lowest, y2="highest:Q"))
+        layers.append(area.encode(x=x, y=lowest, y2=alt.Y2("highest:Q")))
         thin = _flat(smooth, "lr", "loss").mark_line(color=ink.validation, strokeWidth=0.8, opacity=0.6, clip=True)
-        layers.append(thin.encode(x=x, y=y, detail="seed:N"))
+        layers.append(thin.encode(x=x, y=y, detail=alt.Detail("seed:N")))
         layers.append(band.mark_line(color=ink.validation, strokeWidth=2.2, clip=True, aria=False).encode(x=x, y=y))
     marks = alt.Chart(alt.InlineData(values=[{"lr": one["lr"]} for one in rows]))
     layers.append(marks.mark_rule(color=ink.training, strokeWidth=1, strokeDash=[4, 3], aria=False).encode(x=x))
