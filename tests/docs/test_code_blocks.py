@@ -9,7 +9,6 @@ from __future__ import annotations
 import doctest
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +30,9 @@ BLOCKS = {page: code_blocks.blocks(page) for page in PAGES}
 ALL = [block for page in PAGES for block in BLOCKS[page]]
 SESSIONS = [block for block in ALL if block.language == "console"]
 LANGUAGES = {"console", "python", "toml", "text", ""}
-PLAIN = re.compile(r"fewepochs(?: +(?:[\w./,:=-]+|'[^']*'|\\\n))*(?: +#.*)?")
-"""A command whose words are themselves to a shell, too: nothing to expand, to join or to send elsewhere."""
+WORD = r"'[^']*'|[\w./,:=*\[\]-]+"
+PLAIN = re.compile(rf"fewepochs(?P<words>(?: +(?:{WORD}|\\\n))*)(?: +> (?P<file>[\w./-]+))?(?: +#.*)?")
+"""A command of ours in which a shell would only expand names of files, and put what is printed into a file."""
 MENTION = re.compile(r"(?<!`)`(fewepochs [^`\n]+)`(?!`)")
 
 
@@ -82,14 +82,17 @@ def _converse(block: Block, *, folder: Path) -> None:
 def _shell(line: str, *, before: int, folder: Path) -> subprocess.CompletedProcess[str]:
     """Return `line` run by a shell in `folder`, after a command that ended with the code `before`.
 
-    A line that is a command of ours, and nothing that a shell would read otherwise, needs no shell and no imports.
+    A command of ours that asks nothing of a shell but names of files needs neither a shell nor imports.
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "FORCE_COLOR")}
     environment = {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
-    if PLAIN.fullmatch(line):
-        words = shlex.split(line.replace("\\\n", " "), comments=True)
-        ended = command_line.forks().run(*words[1:], folder=folder, environment=environment)
-        return subprocess.CompletedProcess(words, ended.returncode, ended.stdout, ended.stderr)
+    if plain := PLAIN.fullmatch(line):
+        words = _words(plain["words"], folder=folder)
+        ended = command_line.forks().run(*words, folder=folder, environment=environment)
+        if plain["file"]:
+            (folder / plain["file"]).write_text(ended.stdout)
+        told = "" if plain["file"] else ended.stdout
+        return subprocess.CompletedProcess(["fewepochs", *words], ended.returncode, told, ended.stderr)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", f"(exit {before})\n{line}"],
@@ -100,6 +103,18 @@ def _shell(line: str, *, before: int, folder: Path) -> subprocess.CompletedProce
         text=True,
         check=False,
     )
+
+
+def _words(text: str, *, folder: Path) -> list[str]:
+    """Return the words of a command in `folder`; one with a star stands for the files that it fits, if any."""
+    found: list[str] = []
+    for word in re.findall(WORD, text):
+        if word.startswith("'"):
+            found.append(word[1:-1])
+        else:
+            fitting = sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else []
+            found += fitting or [word]
+    return found
 
 
 @pytest.fixture(autouse=True)

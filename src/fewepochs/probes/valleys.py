@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate
+import scipy  # which loads `interpolate` when it is first used: pages import this module, few have a valley
 
 from fewepochs.stats import resampling
 
@@ -143,7 +143,7 @@ def _forms(places: Values, shifts: Values) -> tuple[Values, Values, Values]:
 
     A and B are [shifts, T, T]. With them a resample costs a few products of its two curves.
     """
-    window, spline = _window(places), interpolate.CubicSpline(places, np.eye(len(places)), axis=0)
+    window, spline = _window(places), scipy.interpolate.CubicSpline(places, np.eye(len(places)), axis=0)
 
     def centred(by: float) -> Values:
         values = spline(np.clip(window + by, places[0], places[-1]))  # the ends of the reach, but for rounding
@@ -177,8 +177,8 @@ def _form(left: Values, forms: Values, right: Values) -> Values:
 def _likeness(places: Values, training: Values, validation: Values, *, by: float) -> tuple[float | None, float]:
     """Return how much alike the curves are, one shifted by `by`, and how much higher the validation curve lies."""
     window = _window(places)
-    theirs = interpolate.CubicSpline(places, validation)(window + by)
-    difference = theirs - interpolate.CubicSpline(places, training)(window)
+    theirs = scipy.interpolate.CubicSpline(places, validation)(window + by)
+    difference = theirs - scipy.interpolate.CubicSpline(places, training)(window)
     spread = float(theirs.var())
     return None if spread == 0 else 1.0 - float(difference.var()) / spread, float(difference.mean())
 
@@ -205,7 +205,7 @@ def valley(
 def _fine(places: Values, curves: Values) -> tuple[Values, Values]:
     """Return fine places and the curves [B, T] there, by Akima's spline: true to a parabola, and calm at a wall."""
     fine = np.linspace(places[0], places[-1], FINE * (len(places) - 1) + 1)
-    return fine, np.asarray(interpolate.Akima1DInterpolator(places, curves, axis=1)(fine), dtype=np.float64)
+    return fine, np.asarray(scipy.interpolate.Akima1DInterpolator(places, curves, axis=1)(fine), dtype=np.float64)
 
 
 def _width(level: Level, fine: Values, curve: Values, resampled: Sequence[Values]) -> Width:
