@@ -21,7 +21,7 @@ from fewepochs.train import step as steps
 from oracles import keras_resnet
 
 DEPTHS = [20, pytest.param(56, marks=pytest.mark.slow)]
-STEPS, BATCH, LR, L2 = 20, 16, 1e-3, 1e-4
+STEPS, BATCH, LR, L2 = 20, 8, 1e-3, 1e-4
 
 
 @contextmanager
