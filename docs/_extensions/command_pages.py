@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import typer
 from plain_docstrings import markdown
 
 from fewepochs.cli import main
@@ -13,13 +12,13 @@ from fewepochs.cli import main
 
 def reference() -> str:
     """Return a section for each command, in the order of `fewepochs --help`."""
-    root: Any = typer.main.get_command(main.app)
+    root = main.root()
     return "\n".join([markdown(root.epilog or ""), *_sections(root, ("fewepochs",))])
 
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Yield the words of each command: ("study", "run")."""
-    root: Any = typer.main.get_command(main.app)
+    root = main.root()
     for name, command in root.commands.items():
         yield (name,)
         yield from ((name, below) for below in getattr(command, "commands", {}))

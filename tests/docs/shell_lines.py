@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -35,7 +34,7 @@ def calls(line: str) -> Iterator[list[str]]:
 
 def check(arguments: list[str], *, whole: bool = True) -> None:
     """Raise an error of typer's where there is no such command or option; not `whole`: arguments may be missing."""
-    command: Any = typer.main.get_command(main.app)
+    command = main.root()
     words = ["fewepochs"]
     rest = list(arguments)
     while rest and rest[0] in getattr(command, "commands", {}):

@@ -31,6 +31,18 @@ HOSTILE = (
 )
 
 
+@pytest.fixture
+def of_few_runs() -> None:
+    """The page has still pictures, as those of few runs have."""
+
+
+@pytest.fixture(autouse=True)
+def _of_many_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are as those of many runs unless a test asks for the other kind: still pictures take long."""
+    if "of_few_runs" not in request.fixturenames:
+        monkeypatch.setattr(page, "MANY", 0)
+
+
 def read(*runs: store.StoredRun, targets: tuple[float, ...] = (0.97,), title: str | None = None) -> Document:
     return Document(page.render(runs, targets=targets, title=title))
 
@@ -108,6 +120,7 @@ def test_the_numbers_of_the_figure_are_the_records() -> None:
     assert [row["target"] for row in found["targets"]] == [0.97]
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_every_epoch_stands_in_the_table_of_its_run() -> None:
     run = make_run()
     document = read(run)
@@ -264,6 +277,7 @@ def test_the_policy_allows_the_pages_own_scripts_and_style_and_nothing_else() ->
     assert "unsafe" not in policy
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_the_page_has_no_external_address() -> None:
     document = read(make_run(drop_after=9), make_run(seed=1))
     for _, attributes in document.elements:
@@ -286,6 +300,7 @@ def test_the_library_is_embedded_once() -> None:
 # --- form ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_the_same_runs_give_the_same_bytes() -> None:
     def once() -> str:
         return page.render([make_run(seed=0), make_run("batch_size=32", seed=1, drop_after=4)])
@@ -313,6 +328,7 @@ def test_rows_have_as_many_cells_as_their_heads() -> None:
         assert len({sum(span) for span in spans}) == 1
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_the_still_picture_stands_in_the_page_for_readers_without_scripts() -> None:
     text = page.render([make_run(), make_run(seed=1)])
     picture = text.split('data-numbers="numbers-1">')[1].split("</div>")[0]
@@ -322,6 +338,7 @@ def test_the_still_picture_stands_in_the_page_for_readers_without_scripts() -> N
     assert "white" not in picture
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_ten_runs_of_two_hundred_epochs_make_a_page_of_bearable_size() -> None:
     runs = [make_run("budget.epochs=200", f"batch_size={seed + 1}", seed=seed, epochs=200) for seed in range(10)]
     text = page.render(runs, targets=(0.91, 0.92, 0.93))
@@ -357,6 +374,7 @@ def test_a_page_of_many_runs_draws_some_and_says_what_it_leaves_out(monkeypatch:
     assert few.count('<table class="dense">') == 3
 
 
+@pytest.mark.usefixtures("of_few_runs")
 def test_a_page_of_many_runs_has_numbers_for_its_script_instead_of_still_pictures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

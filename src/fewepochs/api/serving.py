@@ -87,7 +87,8 @@ def page(
         ) from None
     server.daemon_threads = True
     pages.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, name="report", daemon=True)
+    looks = {"poll_interval": 0.05}  # seconds between its looks for the end: Ctrl-C waits for one
+    thread = threading.Thread(target=server.serve_forever, kwargs=looks, name="report", daemon=True)
     thread.start()
     try:
         yield f"http://{HOST}:{server.server_port}/"
