@@ -97,7 +97,7 @@ def _plot(target: float, *, names: list[str], end: float, found: Mapping[str, An
     if len(names) <= MOST_BANDS:
         low, high = y.copy(), alt.Y2("high:Q")
         low.shorthand = "low:Q"
-        area = band.mark_area(interpolate="step-after", opacity=0.13, clip=True, aria=False)
+        area = band.mark_area(interpolate="step-after", fillOpacity=0.13, clip=True, aria=False)
         layers.append(area.encode(x=x, y=low, y2=high, color=colour))
     layers.append(half.mark_rule(color=ink.line, strokeDash=[1, 3], aria=False).encode(y=y))
     line = lines.mark_line(interpolate="step-after", strokeWidth=2, aria=False)

@@ -182,12 +182,12 @@ class _Rows:
             x=self._epochs("done", title="epochs done"),
             y=_quantity("rate", title="learning rate", ends=self.shared.rates, log=None),
         )
-        line = base.mark_line(color=self.ink.text, strokeWidth=1.5, clip=True, aria=False)
+        line = base.mark_line(color=self.ink.text, strokeWidth=1.5, aria=False)
         layers = [line.encode(detail=alt.Detail("run:N"))]
         if self.live:
             said = {"run": "{}.run", "epoch": "{}.epoch", "learning rate": "format({}.rate, '.4~g')"}
             coloured = base.encode(color=alt.ColorValue(self.ink.text))
-            layers += _pointer(f"rate{self.mark}", coloured, fields=["run", "done", "rate"], said=said)
+            layers += _pointer(f"rate{self.mark}", coloured, fields=["run", "done", "rate"], said=said, clip=False)
         return self._plot([*self._drops(title="epochs done"), *layers], height=RATE_HEIGHT)
 
     def _plot(self, layers: Sequence[alt.Chart], *, height: int) -> alt.LayerChart:
@@ -216,22 +216,25 @@ class _Rows:
             .transform_joinaggregate(runs="distinct(run)", groupby=["part"])
             .encode(x=self._epochs("epoch"), y=y, color=colour)
         )
+        # Each mark that is clipped, or has an opacity that is neither its stroke's nor its fill's, is a picture of its
+        # own in a PNG, laid upon the others: ten times the work.
+        clip = name == "accuracy" and self.shared.clipped
         # The run under the pointer stands out: a selection's own signal cannot be asked here, its data set can.
         under = f"data('{name}{self.mark}_at_store')"
         pointed = f" && !({under}.length && {under}[0].values[0] === datum.run)" if self.live else ""
         lines = (
             base.transform_filter("show_runs || datum.runs === 1")
-            .mark_line(strokeWidth=1.2, clip=True, aria=False)
+            .mark_line(strokeWidth=1.2, clip=clip, aria=False)
             .encode(
                 strokeDash=dash,
                 detail=[alt.Detail("run:N"), alt.Detail("runs:Q")],
-                opacity=alt.OpacityValue(0.9, condition={"test": f"datum.runs > 1{pointed}", "value": 0.3}),
+                strokeOpacity=alt.StrokeOpacityValue(0.9, condition={"test": f"datum.runs > 1{pointed}", "value": 0.3}),
             )
         )
-        found = [*_middle(base, y=y, dash=dash), lines]
+        found = [*_middle(base, y=y, dash=dash, clip=clip), lines]
         if self.live:
             said = {"run": "{}.run", "epoch": "{}.epoch", "part": "{}.part", name: "format({}.value, '.4f')"}
-            found += _pointer(f"{name}{self.mark}", base, fields=["run", "epoch", "part"], said=said)
+            found += _pointer(f"{name}{self.mark}", base, fields=["run", "epoch", "part"], said=said, clip=clip)
         return found
 
     def _targets(self, y: alt.Y) -> list[alt.Chart]:
@@ -245,7 +248,7 @@ class _Rows:
         """Return a dot for each run's first crossing, an open one where the drop of the rate may have made it."""
         dots = self._chart(CROSSINGS).transform_filter("show_validation")
         blue = self.ink.validation
-        dots = dots.mark_point(size=34, stroke=blue, strokeWidth=1.5, opacity=1, clip=True, aria=False)
+        dots = dots.mark_point(size=34, stroke=blue, strokeWidth=1.5, opacity=1, aria=False)
         fill = alt.FillValue(blue, condition={"test": "datum.pinned", "value": self.ink.ground})
         found: alt.Chart = dots.encode(x=self._epochs("epoch"), y=_of(y, "target"), fill=fill)
         return found
@@ -256,7 +259,7 @@ class _Rows:
         return [rule.encode(x=self._epochs("done", title=title))]
 
 
-def _middle(base: alt.Chart, *, y: alt.Y, dash: alt.StrokeDash) -> list[alt.Chart]:
+def _middle(base: alt.Chart, *, y: alt.Y, dash: alt.StrokeDash, clip: bool) -> list[alt.Chart]:
     """Return bands and medians of several runs, over the epochs that all of them have."""
     whole = base.transform_joinaggregate(present="count()", groupby=["part", "epoch"]).transform_filter(
         "datum.runs > 1 && datum.present === datum.runs"
@@ -265,8 +268,8 @@ def _middle(base: alt.Chart, *, y: alt.Y, dash: alt.StrokeDash) -> list[alt.Char
     band = whole.transform_aggregate(low="min(value)", high="max(value)", groupby=["part", "epoch"])
     line = whole.transform_aggregate(value="median(value)", groupby=["part", "epoch"])
     return [
-        band.mark_area(opacity=0.13, clip=True, aria=False).encode(y=low, y2=high),
-        line.mark_line(strokeWidth=2.2, clip=True, aria=False).encode(strokeDash=dash),
+        band.mark_area(fillOpacity=0.13, clip=clip, aria=False).encode(y=low, y2=high),
+        line.mark_line(strokeWidth=2.2, clip=clip, aria=False).encode(strokeDash=dash),
     ]
 
 
@@ -283,7 +286,9 @@ def _quantity(field: str, *, title: str, ends: tuple[float, ...], log: bool | No
     return figures.vertical(field, title=title, span=figures.span(ends, log=wanted), log=wanted)
 
 
-def _pointer(name: str, base: alt.Chart, *, fields: list[str], said: dict[str, str]) -> tuple[alt.Chart, alt.Chart]:
+def _pointer(
+    name: str, base: alt.Chart, *, fields: list[str], said: dict[str, str], clip: bool
+) -> tuple[alt.Chart, alt.Chart]:
     """Return the unseen points that find the value nearest to the pointer, and the dot that marks it.
 
     `said` maps what a tooltip says to an expression in which `{}` stands for the point's numbers.
@@ -295,8 +300,8 @@ def _pointer(name: str, base: alt.Chart, *, fields: list[str], said: dict[str, s
     # is the point's mark, not yet its numbers. A plain tooltip channel forgets this for words (Vega-Lite 6.4).
     numbers = "(datum.datum || datum)"
     tooltip = "{" + ", ".join(f"'{key}': {value.format(numbers)}" for key, value in said.items()) + "}"
-    points = base.mark_point(opacity=0, clip=True, aria=False, tooltip=alt.ExprRef(tooltip)).add_params(nearest)
-    dot = base.mark_point(filled=True, size=48, opacity=1, clip=True, aria=False).transform_filter(nearest)
+    points = base.mark_point(opacity=0, clip=clip, aria=False, tooltip=alt.ExprRef(tooltip)).add_params(nearest)
+    dot = base.mark_point(filled=True, size=48, opacity=1, clip=clip, aria=False).transform_filter(nearest)
     # Names are given here because those that altair makes up count on and on: equal runs, equal bytes.
     return points.properties(name=f"{name}_points"), dot
 

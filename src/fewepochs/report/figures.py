@@ -7,6 +7,7 @@ they are fixed, and `specification` sets the width.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -87,11 +88,16 @@ def specification(figure: Figure, *, ink: Ink = PAPER, width: float | None = Non
     # What a layer holds in itself altair has gathered there, under names of its own.
     drawn["datasets"] = {**drawn.get("datasets", {}), **({} if numbers is alt.Undefined else numbers)}
     drawn["usermeta"] |= {"table": list(figure.table)}
-    if width is not None:
-        _fit(drawn, width)
-        if width < NARROW:
-            drawn["config"]["legend"]["columns"] = 1
-    return drawn
+    return drawn if width is None else fitted(drawn, width)
+
+
+def fitted(specification: Mapping[str, Any], width: float) -> dict[str, Any]:
+    """Return a specification of the same figure, `width` pixels wide in all."""
+    found: dict[str, Any] = copy.deepcopy({key: part for key, part in specification.items() if key != "datasets"})
+    _fit(found, width)
+    if width < NARROW:
+        found["config"]["legend"]["columns"] = 1
+    return found | {"datasets": specification["datasets"]}
 
 
 def unvalidated() -> AbstractContextManager[None]:

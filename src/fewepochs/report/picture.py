@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _content(suffix: str, figure: figures.Figure, *, numbers: Sequence[str] | No
             told = _csv(figures.rows(spec)).splitlines() if numbers is None else numbers
             svg = vl_convert.vegalite_to_svg(spec)
             return _page(svg, title=figure.title, alternative=figure.alternative, numbers=told).encode()
-    svg = vl_convert.vegalite_to_svg(spec) if millimetres is None else _printed(figure, millimetres)
+    svg = vl_convert.vegalite_to_svg(spec) if millimetres is None else _printed(spec, millimetres)
     match suffix:
         case ".png":
             # Without a width it is for screens: two dots a pixel.
@@ -80,12 +80,12 @@ def _content(suffix: str, figure: figures.Figure, *, numbers: Sequence[str] | No
             return str(svg).encode()
 
 
-def _printed(figure: figures.Figure, millimetres: float) -> str:
+def _printed(spec: Mapping[str, Any], millimetres: float) -> str:
     """Return the picture as wide as that in print: its size is in points, as printers count, not in pixels."""
     wanted = millimetres / MILLIMETRES_AN_INCH * PIXELS_AN_INCH
-    svg = vl_convert.vegalite_to_svg(figures.specification(figure, width=wanted))
+    svg = vl_convert.vegalite_to_svg(figures.fitted(spec, wanted))
     # What stands beside the plots (axes, labels) takes what it takes, which is known once it is drawn.
-    svg = vl_convert.vegalite_to_svg(figures.specification(figure, width=2 * wanted - _width(svg)))
+    svg = vl_convert.vegalite_to_svg(figures.fitted(spec, 2 * wanted - _width(svg)))
     head, rest = svg.split(">", 1)
     scale = wanted / _width(svg) * POINTS_AN_INCH / PIXELS_AN_INCH
     head = _SIZE.sub(lambda found: f'{found[1]}="{float(found[2]) * scale:g}"', head)

@@ -97,18 +97,20 @@ def _losses(found: Mapping[str, Any], *, rows: list[Mapping[str, Any]], ink: fig
     single = _flat([{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["loss"]} for seed in seeds], "lr", "loss")
     smooth = [{"seed": seed["seed"], "lr": seed["lr"], "loss": seed["smoothed"]} for seed in seeds]
     layers: list[alt.Chart] = [
-        single.mark_point(filled=True, size=8, opacity=0.5, color=ink.line, clip=True, aria=False).encode(x=x, y=y)
+        single.mark_point(filled=True, size=8, fillOpacity=0.5, color=ink.line, clip=True, aria=False).encode(x=x, y=y)
     ]
     if found["band"] is not None:
         columns = ("lr", "lowest", "highest", "loss")
         band = _flat([{**found["band"], "loss": found["band"]["median"]}], *columns)
         area = band.transform_filter("datum.highest != null").mark_area(
-            color=ink.validation, opacity=0.18, clip=True, aria=False
+            color=ink.validation, fillOpacity=0.18, clip=True, aria=False
         )
         lowest = y.copy()
         lowest.shorthand = "lowest:Q"
         layers.append(area.encode(x=x, y=lowest, y2=alt.Y2("highest:Q")))
-        thin = _flat(smooth, "lr", "loss").mark_line(color=ink.validation, strokeWidth=0.8, opacity=0.6, clip=True)
+        thin = _flat(smooth, "lr", "loss").mark_line(
+            color=ink.validation, strokeWidth=0.8, strokeOpacity=0.6, clip=True
+        )
         layers.append(thin.encode(x=x, y=y, detail=alt.Detail("seed:N")))
         layers.append(band.mark_line(color=ink.validation, strokeWidth=2.2, clip=True, aria=False).encode(x=x, y=y))
     marks = alt.Chart(alt.InlineData(values=[{"lr": one["lr"]} for one in rows]))
