@@ -15,7 +15,7 @@ from torch import Tensor
 
 from device_reads import Reads
 from fewepochs import errors, schedules
-from fewepochs.nets import resnet
+from fewepochs.nets import layers, resnet
 from fewepochs.train import checkpoint, loop
 
 VARIANTS = [
@@ -274,6 +274,15 @@ def test_low_precision_follows_float32_within_its_own_bound() -> None:
         rounded = tiny_runs.finish(tiny_runs.training(spec))[0]
         assert rounded.loss == pytest.approx(exact.loss, rel=bound)
         assert rounded.loss != exact.loss
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_last_batch_of_one_image_is_trained_on_where_layers_see_a_single_pixel(precision: str) -> None:
+    narrow = "network={kind='resnet-v2', units=[1, 1, 1, 1], filters=[4, 4, 4, 4], bottleneck=[2, 2, 2, 2]}"
+    spec = tiny_runs.recipe("batch_size=60", narrow, f"precision={precision}")
+    run = loop.Training(spec, data=tiny_runs.data(spec, train=61), device=torch.device("cpu"), kernels="torch")
+    assert 1 in {module.pixels for module in run.program.network.modules() if isinstance(module, layers.BatchNorm)}
+    assert [record.step for record in tiny_runs.finish(run)] == [2, 4, 6]
 
 
 def test_training_learns() -> None:

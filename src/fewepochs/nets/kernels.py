@@ -229,8 +229,13 @@ def _library() -> ctypes.CDLL | None:
 
 def compiler() -> str | None:
     """Return what the C++ compiler calls itself and its release, None where there is none."""
+    return _name_of(_command())
+
+
+@functools.cache
+def _name_of(command: str) -> str | None:
     try:
-        told = subprocess.run([_command(), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return told.partition("\n")[0].strip()

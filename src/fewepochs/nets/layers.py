@@ -114,6 +114,8 @@ class BatchNorm(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalise with the batch's statistics in training, with the moving ones in evaluation; then activate."""
+        if self.training and x_NCHW.numel() == len(self.weight):
+            return self._normalise_one(x_NCHW)
         mean, variance = (
             (self.batch_mean, self.batch_variance) if self.training else (self.moving_mean, self.moving_variance)
         )
@@ -129,6 +131,17 @@ class BatchNorm(nn.Module):
         return self._normalise(
             x_NCHW, mean, variance, self.weight, self.bias, training=self.training, activation=self.activation
         )
+
+    def _normalise_one(self, x_NCHW: Tensor) -> Tensor:
+        """Normalise a batch of one value a channel, which is its own mean: the offset is what remains, as in Keras.
+
+        torch would divide by the number of values less one.
+        """
+        # As torch.batch_norm does, without a word to autograd: all layers' statistics are one tensor to it.
+        self.batch_mean.data.copy_(x_NCHW.data.flatten())
+        self.batch_variance.data.zero_()
+        y = (x_NCHW - x_NCHW) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return (y if self.activation is None else activate(y, activation=self.activation)).to(x_NCHW.dtype)
 
 
 def normalise(
