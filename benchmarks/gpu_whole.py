@@ -13,23 +13,18 @@ When the time is up, or after Ctrl-C, what is at work is saved and left: the sam
 from __future__ import annotations
 
 import argparse
-import queue
 import sys
-import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs import store
-from fewepochs.errors import FewEpochsError
+from fewepochs.errors import TERMINATED_EXIT_CODE, FewEpochsError
 from fewepochs.records import CostRecord, EpochRecord
-from fewepochs.train import loop, running
+from fewepochs.study import cell, folder, streams
 
 
 @dataclass(frozen=True)
@@ -50,98 +45,42 @@ class Job:
         return cls(recipes.load(name, overrides=overrides), int(until[-1]) if until else None)
 
 
-class Lanes:
-    """Jobs that wait, those at work, and the wish that everything be saved and left."""
-
-    def __init__(self, jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime) -> None:
-        self._waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        for job in jobs:
-            self._waiting.put(job)
-        self._out, self._runtime = out, runtime
-        self._beginning = threading.Lock()
-        self._at_work: set[View] = set()
-        self.over = False
-        self.failed: list[str] = []
-
-    def walk(self) -> None:
-        """Train one job after the other, until none is left or the time is up."""
-        cuda = self._runtime.device == "cuda" and torch.cuda.is_available()  # who has none is told by the run
-        aside = torch.cuda.Stream() if cuda else None  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(aside):
-            while not self.over:
-                try:
-                    job = self._waiting.get_nowait()
-                except queue.Empty:
-                    return
-                self._train(job)
-
-    def _train(self, job: Job) -> None:
-        name = store.run_name(job.recipe)
-        # One begins at a time: compilers and recordings are a process's own, and so is the host's memory.
-        self._beginning.acquire()
-        view = View(name, begun=self._beginning.release, lanes=self)
-        self._at_work.add(view)
-        try:
-            running.train(self._out / name, job.recipe, runtime=self._runtime, view=view, until=job.until)
-        except Exception as error:  # one that fails leaves the others alone
-            self.failed.append(f"{name}: {type(error).__name__}: {error}")
-            print(self.failed[-1], file=sys.stderr, flush=True)
-        finally:
-            view.end()
-            self._at_work.discard(view)
-
-    def stop(self) -> None:
-        """Let whoever is at work save and leave."""
-        self.over = True
-        for view in list(self._at_work):
-            view.stop()
-
-
-class View:
-    """Tells of a run's epochs, and stops it."""
-
-    def __init__(self, name: str, *, begun: Callable[[], None], lanes: Lanes) -> None:
-        self._name, self._begun, self._lanes = name, begun, lanes
-        self._progress: loop.Progress | None = None
-
-    def start(self, *_: Any, progress: loop.Progress, **__: Any) -> None:
-        """A run begins, or goes on: the next one may get ready."""
-        self._progress = progress
-        progress.stop = self._lanes.over
-        self.end()
-
-    def end(self) -> None:
-        """Let the next one begin, if that has not happened yet."""
-        begun, self._begun = self._begun, lambda: None
-        begun()
-
-    def stop(self) -> None:
-        """Save and leave after this step."""
-        if self._progress is not None:
-            self._progress.stop = True
-
-    def epoch(self, record: EpochRecord, cost: CostRecord) -> None:
-        """Tell an epoch."""
-        seconds = f"{cost.train_seconds:.2f} s + {cost.evaluation_seconds:.2f} s"
-        print(f"{self._name} {record.epoch}: {record.val_acc:.4f} {record.val_loss:.4f} {seconds}", flush=True)
-
-    def note(self, text: str) -> None:
-        """Something that a user should know."""
-        print(f"{self._name}: {text}", file=sys.stderr, flush=True)
-
-
-def train(jobs: Sequence[Job], *, out: Path, runtime: runtimes.Runtime, lanes: int, seconds: float) -> Sequence[str]:
+def train(
+    jobs: Sequence[Job],
+    *,
+    out: Path,
+    runtime: runtimes.Runtime,
+    lanes: int,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Sequence[str]:
     """Train the jobs, so many at a time as there are lanes, for so long at most; return why those failed that did."""
-    at_work = Lanes(jobs, out=out, runtime=replace(runtime, together=lanes))
-    with ThreadPoolExecutor(lanes) as threads:
-        walks = [threads.submit(at_work.walk) for _ in range(lanes)]
-        try:
-            wait(walks, timeout=seconds)
-        finally:  # after Ctrl-C, too
-            at_work.stop()
-    for walk in walks:
-        walk.result()
-    return at_work.failed
+    place = streams.Streams(slots=lanes, logs=folder.logs(out), tell=tell)
+    where = None if runtime.data is None else runtime.data.resolve()
+    told = replace(runtime, data=where, together=place.together)
+    waiting, failed, over = list(jobs), list[str](), clock() + seconds
+    try:
+        while waiting or place.free < lanes:
+            if clock() >= over:
+                waiting.clear()
+                place.stop()
+            while waiting and place.free:
+                job = waiting.pop(0)
+                name = store.run_name(job.recipe)
+                place.begin(name, cell.Job(recipe=job.recipe, path=out / name, runtime=told, until=job.until))
+            for name, ending in place.ended(seconds=1.0):
+                if ending.exit_code not in (0, TERMINATED_EXIT_CODE):
+                    failed.append(f"{name}: {ending.message}")
+                    print(failed[-1], file=sys.stderr, flush=True)
+    finally:  # after Ctrl-C, too
+        place.close()
+    return failed
+
+
+def tell(name: str, record: EpochRecord, cost: CostRecord) -> None:
+    """Print an epoch."""
+    seconds = f"{cost.train_seconds:.2f} s + {cost.evaluation_seconds:.2f} s"
+    print(f"{name} {record.epoch}: {record.val_acc:.4f} {record.val_loss:.4f} {seconds}", flush=True)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_runs
@@ -14,6 +13,7 @@ import torch
 from benchmarks import gpu_whole
 from fewepochs import runtime as runtimes
 from fewepochs import store
+from fewepochs.study import streams
 
 RUNTIME = runtimes.Runtime(device="cpu", kernels="torch", threads=1)
 
@@ -47,33 +47,29 @@ def test_a_job_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_when_the_time_is_up_runs_are_saved_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = jobs(tmp_path, "seed=0", "seed=1")
-    out, over = tmp_path / "runs", threading.Event()
-    start, stop = gpu_whole.View.start, gpu_whole.Lanes.stop
+    chosen, begun, asked = jobs(tmp_path, "seed=0", "seed=1", "seed=2"), threading.Event(), threading.Event()
+    stop = streams.Streams.stop
 
-    def wait_and_start(view: gpu_whole.View, *given: Any, progress: Any, **more: Any) -> None:
-        over.wait()  # no run is fast enough to have an epoch before the time is up
-        start(view, *given, progress=progress, **more)
+    def stop_and_tell(place: streams.Streams) -> None:
+        stop(place)
+        asked.set()
 
-    def stop_and_tell(lanes: gpu_whole.Lanes) -> None:
-        stop(lanes)
-        over.set()
+    def epoch(*_: object) -> None:
+        begun.set()
+        asked.wait()
 
-    monkeypatch.setattr(gpu_whole.View, "start", wait_and_start)
-    monkeypatch.setattr(gpu_whole.Lanes, "stop", stop_and_tell)
-    gpu_whole.train(chosen, out=out, runtime=RUNTIME, lanes=2, seconds=0.0)
-    assert not [run for job in chosen if (run := out / store.run_name(job.recipe)).exists() and store.read(run).epochs]
-    assert [len(run.epochs) for run in trained(chosen, out, lanes=2)] == [2, 2]
-
-
-def test_a_run_that_is_asked_to_stop_is_saved_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = jobs(tmp_path, "seed=0")
     with monkeypatch.context() as patched:
-        patched.setattr(gpu_whole.View, "epoch", lambda view, *_: view._lanes.stop())
-        [run] = trained(chosen, tmp_path / "runs", lanes=1)
-    assert (run.status.state, run.status.reason, len(run.epochs)) == ("interrupted", "asked to stop", 1)
-    [whole] = trained(chosen, tmp_path / "runs", lanes=1)
-    assert whole.epochs == trained(chosen, tmp_path / "alone", lanes=1)[0].epochs
+        patched.setattr(streams.Streams, "stop", stop_and_tell)
+        patched.setattr(gpu_whole, "tell", epoch)
+        # The time is up after an epoch.
+        failed = gpu_whole.train(
+            chosen, out=tmp_path / "runs", runtime=RUNTIME, lanes=1, seconds=0.5, clock=lambda: float(begun.is_set())
+        )
+    assert failed == []
+    [left] = [store.read(path) for path in (tmp_path / "runs").glob("tiny-*")]
+    assert (left.status.state, left.status.reason, len(left.epochs)) == ("interrupted", "asked to stop", 1)
+    whole = trained(chosen, tmp_path / "runs", lanes=2)
+    assert [run.epochs for run in whole] == [run.epochs for run in trained(chosen, tmp_path / "alone", lanes=1)]
 
 
 def test_who_has_no_gpu_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

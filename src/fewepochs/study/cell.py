@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,9 @@ from fewepochs import runtime as runtimes
 from fewepochs.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, FewEpochsError
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.stats import stopping
+
+if TYPE_CHECKING:
+    from fewepochs.train import running
 
 CRASHED = 1
 """The exit code of an error that nobody expected; its traceback is in the log."""
@@ -61,12 +64,12 @@ class Quiet:
         print(text, file=sys.stderr, flush=True)
 
 
-def train(job: Job) -> Ending:
-    """Train a cell in this process, from where it stopped."""
+def train(job: Job, *, view: running.View) -> Ending:
+    """Train a cell in this process, from where it stopped, and tell `view`."""
     from fewepochs.train import running  # torch: not for those who only plan
 
     try:
-        ended = running.train(job.path, job.recipe, runtime=job.runtime, view=Quiet(), stop=job.stop, until=job.until)
+        ended = running.train(job.path, job.recipe, runtime=job.runtime, view=view, stop=job.stop, until=job.until)
     except FewEpochsError as error:
         return Ending(exit_code=error.exit_code, message=str(error))
     if ended.signal is not None:

@@ -1,4 +1,4 @@
-"""Seeds of a recipe side by side: each run a process of its own, on cores of its own, in the folder that runs lie in.
+"""Seeds of a recipe side by side in the folder that runs lie in: a process each on cores of its own, or all on one GPU.
 
 It is a study of one recipe without a question: the same cells, begun, ended and begun again by the same hands
 (`execute`, `local`), without rules to be written down. Left to itself ("auto") it takes
@@ -10,6 +10,8 @@ A step of these networks has too little work to be divided well: of two threads 
 step, two runs of one thread each wait for nothing (benchmarks/packing.py measures it). Both depend on the machine
 and the command alone, not on how many runs are left: threads decide how sums are rounded, and the same command has to
 go on to the same bits.
+
+Several runs that are asked for on one GPU are threads of this process, on streams of their own (`streams`).
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs.stats import stopping
-from fewepochs.study import conduct, execute, files, folder, grid, local, plan
+from fewepochs.study import conduct, execute, files, folder, grid, local, plan, streams
 
 RETRIES = 2
 """How often a run that crashed is begun again without having got further."""
@@ -63,26 +65,29 @@ def train(
     if not missing:
         return Packed(before, before)
     count = processes(asked, seeds=len(chosen), device=runtime.device)
-    gpus, pins = conduct.gpus_for(runtime.device), local.shares(count)
+    place, told = _place(runtime, count=count, out=out)
+    execution = execute.Execution(study, path=out, place=place, runtime=told, retries=RETRIES, wish=execute.Wish())
+    view.begin(before, jobs=count)
+    stopped = conduct.carry_out(execution, missing, view=view)
+    return Packed(before, _plan(study, out), stopped)
+
+
+def _place(runtime: runtimes.Runtime, *, count: int, out: Path) -> tuple[execute.Place, runtimes.Runtime]:
+    """Return where `count` runs are trained at a time, and what each is told of the machine."""
+    gpus, logs = conduct.gpus_for(runtime.device), folder.logs(out)
+    if len(gpus) == 1 and count > 1:
+        told = conduct.for_cells(runtime, threads=runtime.threads, together=count)
+        return streams.Streams(slots=count, logs=logs), replace(told, device=runtime.device)
+    pins = local.shares(count)
     threads = runtime.threads or (None if pins else 1)
     place = local.Local(
         slots=count,
-        logs=folder.logs(out),
+        logs=logs,
         stall_seconds=math.inf,  # as of a run that is trained alone
         gpus=gpus,
         pins=pins if threads is None or (pins and threads <= len(pins[0])) else (),
     )
-    execution = execute.Execution(
-        study,
-        path=out,
-        place=place,
-        runtime=conduct.for_cells(runtime, threads=threads, together=place.together),
-        retries=RETRIES,
-        wish=execute.Wish(),
-    )
-    view.begin(before, jobs=count)
-    stopped = conduct.carry_out(execution, missing, view=view)
-    return Packed(before, _plan(study, out), stopped)
+    return place, conduct.for_cells(runtime, threads=threads, together=place.together)
 
 
 def _study(chosen: Sequence[recipes.Recipe], *, stop: stopping.Stop) -> grid.Study:

@@ -21,7 +21,7 @@ def main() -> int:
             threading.Thread(target=_leave_with_parent, daemon=True).start()
             from fewepochs.study import cell  # takes its time: after the handlers are in place
 
-            ending = cell.train(cell.Job.model_validate_json(line))
+            ending = cell.train(cell.Job.model_validate_json(line), view=cell.Quiet())
     except interrupt.Stopped as stopped:
         return stopped.exit_code
     print(ending.model_dump_json(), flush=True)
