@@ -24,7 +24,7 @@ PackOption = Annotated[
     typer.Option(
         "--pack",
         metavar="N|auto",
-        help="With --seeds: N runs at a time, each on its own cores; auto: one a core or GPU.",
+        help="With --seeds: N runs at a time, each on its own cores, or all on one GPU; auto: one a core or GPU.",
     ),
 ]
 
