@@ -34,12 +34,17 @@ def drawn(path: Path, kind: gallery.Kind = "survival", *, millimetres: float | N
 def test_a_picture_is_as_wide_in_print_as_was_asked(tmp_path: Path, kind: gallery.Kind, millimetres: float) -> None:
     pdf = re.search(rb"MediaBox \[0 0 ([\d.]+)", drawn(tmp_path / "a.pdf", kind, millimetres=millimetres))
     svg = re.search(rb'width="([\d.]+)"', drawn(tmp_path / "a.svg", kind, millimetres=millimetres))
-    png = drawn(tmp_path / "a.png", kind, millimetres=millimetres)
     assert pdf is not None
     assert svg is not None
 
     assert float(pdf[1]) == pytest.approx(millimetres / 25.4 * 72, rel=1e-3)
     assert float(svg[1]) == pytest.approx(millimetres / 25.4 * 72, rel=1e-3)
+
+
+@pytest.mark.parametrize("millimetres", [85.0, 180.0])
+def test_a_png_has_300_dots_an_inch(tmp_path: Path, millimetres: float) -> None:
+    png = drawn(tmp_path / "a.png", millimetres=millimetres)
+
     assert struct.unpack(">I", png[16:20])[0] == pytest.approx(millimetres / 25.4 * 300, abs=1.5)
 
 

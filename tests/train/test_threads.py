@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-import tiny_runs
 import torch
 
+import command_line
 from benchmarks import gpu_whole
 from fewepochs import runtime as runtimes
 from fewepochs import store
@@ -20,7 +20,7 @@ RUNTIME = runtimes.Runtime(device="cpu", kernels="torch", threads=1)
 
 def jobs(tmp_path: Path, *texts: str) -> list[gpu_whole.Job]:
     path = tmp_path / "tiny.toml"
-    path.write_text(tiny_runs.RECIPE.replace("epochs = 3", "epochs = 2"))
+    path.write_text(command_line.TINY.replace(f"epochs = {command_line.EPOCHS}", "epochs = 2"))
     return [gpu_whole.Job.of(f"{path} {text}") for text in texts]
 
 
