@@ -44,9 +44,9 @@ def logs(path: Path) -> dict[str, bytes]:
     return {file.parent.name: file.read_bytes() for file in path.glob(f"*/{store.EPOCHS}")}
 
 
-def alone(folder: Path, *wanted: recipes.Recipe) -> dict[str, bytes]:
+def alone(folder: Path, *wanted: recipes.Recipe, how: runtimes.Runtime = HOW) -> dict[str, bytes]:
     for recipe in wanted:
-        running.train(folder / store.run_name(recipe), recipe, runtime=HOW, view=cells.Quiet())
+        running.train(folder / store.run_name(recipe), recipe, runtime=how, view=cells.Quiet())
     return logs(folder)
 
 
@@ -60,6 +60,15 @@ def test_cells_side_by_side_have_the_bits_of_cells_alone(tmp_path: Path) -> None
     place.close()
     assert len(logs(tmp_path / "runs")) == 3
     assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
+
+
+@pytest.mark.gpu
+def test_cells_on_streams_of_a_gpu_have_the_bits_of_cells_alone(tmp_path: Path) -> None:
+    """Not to be run beside other tests of the same process: that a GPU repeats its bits is the process's setting."""
+    how, runs = runtimes.Runtime(device="cuda", deterministic=True), chosen(tmp_path, SHORT)
+    packing.train(runs, out=tmp_path / "runs", runtime=how, asked=3, view=study_console.View())
+    assert len(logs(tmp_path / "runs")) == 3
+    assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs, how=how)
 
 
 def test_a_cell_that_cannot_be_trained_says_why_and_leaves_the_others_alone(tmp_path: Path) -> None:
