@@ -61,8 +61,9 @@ def pack(
 ) -> packing.Packed:
     """Train one recipe with several seeds, so many `processes` at a time (None: one a core, or one a GPU).
 
-    Each run has its own cores, and ends in the bits that it has when it is trained alone with as many threads. What is
-    done stays as it is. A run that fails disturbs no other: its reason stands in the plan that is returned. Raises
+    Each run has its own cores, and ends in the bits that it has when it is trained alone with as many threads. Several
+    on one GPU are threads of this process. What is done stays as it is. A run that fails disturbs no other, as long as
+    the process and its GPU live: its reason stands in the plan that is returned. Raises
     FewEpochsError's family.
     """
     runtime = runtime or Runtime()
