@@ -100,6 +100,22 @@ def test_what_nobody_expected_is_a_crash_with_its_traceback_in_the_log(
     assert endings(place, 1)[name].exit_code == cells.CRASHED, "and the next one begins, whatever the last one held"
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), OSError("full")])
+def test_however_a_cell_ends_it_says_so_even_if_its_log_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(running, "train", broken)
+    place = streams.Streams(slots=1, logs=tmp_path / "nowhere")
+    name, asked = job(tmp_path / "runs", chosen(tmp_path)[0])
+    place.begin(name, asked)
+    ending = endings(place, 1)[name]
+    assert ending.exit_code == cells.CRASHED
+    assert ending.message.startswith(type(error).__name__)
+
+
 class Halting:
     """Lets each run wait at the end of an epoch until all are asked to stop."""
 

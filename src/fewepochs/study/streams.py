@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,7 +91,7 @@ class Streams:
         try:
             with _stream(job.runtime.device), view.beginning(self._beginning):
                 ending = cells.train(job, view=view)
-        except Exception as error:
+        except BaseException as error:  # whatever it is: a cell that does not say how it ended is waited for for ever
             view.note(traceback.format_exc())
             first, _, _ = str(error).partition("\n")  # CUDA's are pages, which are in the log
             ending = cells.Ending(exit_code=cells.CRASHED, message=f"{type(error).__name__}: {first}")
@@ -129,8 +129,8 @@ class _View:
             self._tell(self._name, record, cost)
 
     def note(self, text: str) -> None:
-        """Write it down."""
-        with self._log.open("a", encoding="utf-8") as file:
+        """Write it down, where there is room."""
+        with suppress(OSError), self._log.open("a", encoding="utf-8") as file:
             print(text, file=file)
 
     def stop(self) -> None:
