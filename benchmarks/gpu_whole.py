@@ -56,8 +56,7 @@ def train(
 ) -> Sequence[str]:
     """Train the jobs, so many at a time as there are lanes, for so long at most; return why those failed that did."""
     place = streams.Streams(slots=lanes, logs=folder.logs(out), tell=tell)
-    where = None if runtime.data is None else runtime.data.resolve()
-    told = replace(runtime, data=where, together=place.together)
+    told = replace(runtime, together=lanes)
     waiting, failed, over = list(jobs), list[str](), clock() + seconds
     try:
         while waiting or place.free < lanes:

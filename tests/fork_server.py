@@ -136,7 +136,7 @@ def serve() -> None:
 
 
 def _build() -> None:
-    """Build what would be built when it is first used: half of what a command takes before it does anything."""
+    """Build once what each command would build when it first uses it."""
     from fewepochs import recipe, records
     from fewepochs.cli import main
 

@@ -48,7 +48,7 @@ def test_a_batch_of_one_value_a_channel_has_kerass_mean_variance_and_output(
     own = layers.BatchNorm(3, pixels=1, activation=activation, kernels=form)
     theirs = keras.layers.BatchNormalization(axis=1, momentum=0.0, epsilon=layers.BN_EPSILON)
     x = torch.tensor([2.0, -1.0, 0.5]).view(1, 3, 1, 1).requires_grad_()
-    expected = theirs(x, training=True)
+    theirs.build(x.shape)
     gamma, beta = torch.tensor([1.5, 2.0, -1.0]), torch.tensor([0.25, -0.5, 1.0])
     theirs.set_weights([gamma.numpy(), beta.numpy(), np.zeros(3), np.ones(3)])
     expected = theirs(x, training=True)

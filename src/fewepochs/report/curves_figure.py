@@ -217,7 +217,7 @@ class _Rows:
             .encode(x=self._epochs("epoch"), y=y, color=colour)
         )
         # Each mark that is clipped, or has an opacity that is neither its stroke's nor its fill's, is a picture of its
-        # own in a PNG, laid upon the others: ten times the work.
+        # own in a PNG, laid upon the others, which takes long.
         clip = name == "accuracy" and self.shared.clipped
         # The run under the pointer stands out: a selection's own signal cannot be asked here, its data set can.
         under = f"data('{name}{self.mark}_at_store')"

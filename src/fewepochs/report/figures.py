@@ -101,7 +101,7 @@ def fitted(specification: Mapping[str, Any], width: float) -> dict[str, Any]:
 
 
 def unvalidated() -> AbstractContextManager[None]:
-    """Let altair take what it is given: holding each part against its schema takes a quarter of a page's time.
+    """Let altair take what it is given: holding each part against its schema takes long.
 
     The specifications are held against it whole, in the tests.
     """

@@ -76,8 +76,7 @@ def _place(runtime: runtimes.Runtime, *, count: int, out: Path) -> tuple[execute
     """Return where `count` runs are trained at a time, and what each is told of the machine."""
     gpus, logs = conduct.gpus_for(runtime.device), folder.logs(out)
     if len(gpus) == 1 and count > 1:
-        told = conduct.for_cells(runtime, threads=runtime.threads, together=count)
-        return streams.Streams(slots=count, logs=logs), replace(told, device=runtime.device)
+        return streams.Streams(slots=count, logs=logs), replace(runtime, together=count)
     pins = local.shares(count)
     threads = runtime.threads or (None if pins else 1)
     place = local.Local(

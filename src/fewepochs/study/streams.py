@@ -13,23 +13,17 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
 
 from fewepochs import recipe as recipes
 from fewepochs.errors import TERMINATED_EXIT_CODE
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.study import cell as cells
+from fewepochs.train import interrupt
 
 CLOSING_SECONDS = 10.0
 """How long those at work may take to save when nobody waits for them any more."""
 
 Tell = Callable[[str, EpochRecord, CostRecord], object]
-
-
-class Stoppable(Protocol):
-    """What is at work and looks at `stop` after each step."""
-
-    stop: bool
 
 
 class Streams:
@@ -105,7 +99,7 @@ class _View:
 
     def __init__(self, name: str, *, log: Path, tell: Tell | None) -> None:
         self._name, self._log, self._tell = name, log, tell
-        self._progress: Stoppable | None = None
+        self._progress: interrupt.Stoppable | None = None
         self._hold = ExitStack()
         self.stopped = False
 
@@ -116,7 +110,9 @@ class _View:
             self._hold.enter_context(lock)
             yield
 
-    def start(self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: Any) -> None:
+    def start(
+        self, recipe: recipes.Recipe, *, name: str, done: Sequence[EpochRecord], progress: interrupt.Stoppable
+    ) -> None:
         """A run begins, or goes on: the next one may get ready."""
         del recipe, name, done
         self._progress = progress
