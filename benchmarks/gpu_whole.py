@@ -94,7 +94,10 @@ def main() -> None:
         deterministic=arguments.deterministic,
     )
     seconds = 60.0 * arguments.minutes
-    failed = train(arguments.jobs, out=arguments.out, runtime=runtime, lanes=arguments.lanes, seconds=seconds)
+    try:
+        failed = train(arguments.jobs, out=arguments.out, runtime=runtime, lanes=arguments.lanes, seconds=seconds)
+    except FewEpochsError as error:
+        sys.exit(f"gpu_whole: {error}")
     sys.exit(1 if failed else 0)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import command_line
+from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.records import CostRecord, EpochRecord, RunStatus
 from fewepochs.study import files, grid
@@ -37,6 +38,17 @@ def study(folder: Path, text: str = STUDY) -> grid.Study:
     """Return the study `text` of the tiny recipe."""
     home(folder, text)
     return grid.build(files.parse(text, source="study.toml"), source="study.toml", folder=folder)
+
+
+def seeds_of_tiny(folder: Path, *overrides: str) -> list[recipes.Recipe]:
+    """Write the tiny recipe into `folder`; return it with the seeds 0, 1 and 2."""
+    (folder / "tiny.toml").write_text(TINY)
+    return [recipes.load(str(folder / "tiny.toml"), overrides=overrides, seed=seed) for seed in (0, 1, 2)]
+
+
+def logs(path: Path) -> Mapping[str, bytes]:
+    """Return the epochs of each run in a folder: what must repeat."""
+    return {file.parent.name: file.read_bytes() for file in sorted(path.glob(f"*/{store.EPOCHS}"))}
 
 
 def write_cell(

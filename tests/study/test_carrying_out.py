@@ -22,11 +22,6 @@ LONG = study_files.STUDY.replace("[axes]", "[set]\nbudget.epochs = 30\n[axes]")
 TWO_CELLS = LONG.replace("seeds = [0, 1]", "seeds = [0]")
 
 
-def logs(path: Path) -> Mapping[str, bytes]:
-    """Return the epochs of each run of a study's folder: what must repeat."""
-    return {file.parent.name: file.read_bytes() for file in sorted(path.glob(f"*/{store.EPOCHS}"))}
-
-
 def fingerprints(path: Path) -> Mapping[str, tuple[int, int]]:
     """Return inode and time of every file of the runs: equal if nobody wrote them again."""
     files = [file for file in sorted(path.glob("*-s*/**/*")) if file.is_file() and file.name != store.LOCK]
@@ -43,13 +38,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     for file in files:
         ended = command_line.run("train", file, "--out", "alone", *command_line.TRAINING, folder=folder)
         assert ended.returncode == 0, ended.stderr
-    assert len(files) == len(logs(folder / "alone")) == 4
-    return logs(folder / "alone")
+    assert len(files) == len(study_files.logs(folder / "alone")) == 4
+    return study_files.logs(folder / "alone")
 
 
 def has_the_bits(path: Path, whole: Mapping[str, bytes], *, cells: int) -> bool:
     """Say whether a study's folder has as many `cells`, each with the logs of one that was trained by itself."""
-    found = logs(path)
+    found = study_files.logs(path)
     return len(found) == cells and found.items() <= whole.items()
 
 
@@ -65,7 +60,7 @@ def begun(folder: Path, text: str = TWO_CELLS) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-    until(lambda: sum(bool(log) for log in logs(folder / "runs" / "two-rates").values()) >= 2)
+    until(lambda: sum(bool(log) for log in study_files.logs(folder / "runs" / "two-rates").values()) >= 2)
     return running
 
 
@@ -119,19 +114,19 @@ def test_a_cell_is_the_run_that_train_makes_of_its_recipe(tmp_path: Path) -> Non
     command_line.run(*RUN, "--cells", "0", folder=tmp_path)
     (cell,) = (tmp_path / "runs" / "two-rates").glob(f"*/{store.RECIPE}")
     command_line.run("train", cell, "--out", "alone", *command_line.TRAINING, folder=tmp_path)
-    assert logs(tmp_path / "alone") == logs(tmp_path / "runs" / "two-rates")
+    assert study_files.logs(tmp_path / "alone") == study_files.logs(tmp_path / "runs" / "two-rates")
 
 
 @pytest.mark.slow
 def test_some_cells_only_and_the_rest_later(tmp_path: Path) -> None:
     study_files.home(tmp_path)
     assert command_line.run(*RUN, "--cells", "1,3", folder=tmp_path).returncode == 0
-    assert len(logs(tmp_path / "runs" / "two-rates")) == 2
+    assert len(study_files.logs(tmp_path / "runs" / "two-rates")) == 2
     wrong = command_line.run(*RUN, "--cells", "4", folder=tmp_path)
     assert wrong.returncode == 2
     assert "no such cell" in wrong.stderr
     assert command_line.run(*RUN, folder=tmp_path).returncode == 0
-    assert len(logs(tmp_path / "runs" / "two-rates")) == 4
+    assert len(study_files.logs(tmp_path / "runs" / "two-rates")) == 4
 
 
 @pytest.mark.slow
@@ -144,7 +139,7 @@ def test_a_study_is_extended_without_repeating_anything(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     after = fingerprints(tmp_path / "runs" / "two-rates")
     assert {name: after[name] for name in before} == before
-    assert len(logs(tmp_path / "runs" / "two-rates")) == 6
+    assert len(study_files.logs(tmp_path / "runs" / "two-rates")) == 6
     assert "After 4 cells were done: arms added or changed: lr-0.04" in ended.stdout
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import command_line
-from fewepochs import recipe as recipes
 from fewepochs import runtime, store
 from fewepochs.api import training
 from fewepochs.cli import options
@@ -25,18 +23,7 @@ from fewepochs.study import local, packing
 from study import study_files
 from study.test_local import alive, ending, job, place, until
 
-SEEDS = (0, 1, 2)
 PACK = ("train", "tiny.toml", "--seeds", "0..2", "--out", "runs", "--kernels", "torch", "--pack", "2")
-
-
-def chosen(folder: Path, *overrides: str) -> list[recipes.Recipe]:
-    """Return the tiny recipe with each of the seeds."""
-    (folder / "tiny.toml").write_text(study_files.TINY)
-    return [recipes.load(str(folder / "tiny.toml"), overrides=overrides, seed=seed) for seed in SEEDS]
-
-
-def logs(path: Path) -> Mapping[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in sorted(path.glob(f"*/{store.EPOCHS}"))}
 
 
 # --- how many at a time, and where ------------------------------------------------------------------------------------
@@ -125,10 +112,9 @@ def test_threads_are_cores_over_processes_and_too_many_of_them_are_not_pinned(
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
     monkeypatch.setattr(local, "Local", Stage)
     monkeypatch.setattr(packing, "RETRIES", 0)
-    packing.train(
-        chosen(tmp_path), out=tmp_path / "runs", runtime=runtime.Runtime(device="cpu", threads=threads), asked=asked,
-        view=study_console.View(),
-    )  # fmt: skip
+    how = runtime.Runtime(device="cpu", threads=threads)
+    runs = study_files.seeds_of_tiny(tmp_path)
+    packing.train(runs, out=tmp_path / "runs", runtime=how, asked=asked, view=study_console.View())
     assert (seen["slots"], len(seen["pins"]), seen["threads"]) == (asked, pinned, given)
 
 
@@ -144,14 +130,14 @@ def test_what_is_no_number_of_processes_is_refused(text: str) -> None:
 
 @pytest.mark.slow
 def test_each_run_has_the_bits_of_one_that_is_trained_alone(tmp_path: Path) -> None:
-    runs, alone = chosen(tmp_path, "budget.epochs=2"), tmp_path / "alone"
+    runs, alone = study_files.seeds_of_tiny(tmp_path, "budget.epochs=2"), tmp_path / "alone"
     how = runtime.Runtime(device="cpu", threads=1, kernels="torch")
     done = training.pack(runs[:2], out=tmp_path / "runs", processes=2, runtime=how)
     assert [one.state for one in done.plan.standings] == ["done", "done"]
     for one in runs[:2]:
         training.train(one, out=alone, runtime=how)
-    assert len(logs(alone)) == 2
-    assert logs(tmp_path / "runs") == logs(alone)
+    assert len(study_files.logs(alone)) == 2
+    assert study_files.logs(tmp_path / "runs") == study_files.logs(alone)
     again = training.pack(runs[:2], out=tmp_path / "runs", processes=2, runtime=how)
     assert [one.state for one in again.before.standings] == ["done", "done"], "and nothing is begun"
 
@@ -174,7 +160,7 @@ def begun(folder: Path, *more: str) -> subprocess.Popen[str]:
         cwd=folder, env=command_line.environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    until(lambda: any(logs(folder / "runs").values()))
+    until(lambda: any(study_files.logs(folder / "runs").values()))
     return running
 
 
@@ -200,7 +186,7 @@ def test_a_signal_saves_all_and_the_same_command_goes_on_to_the_same_bits(tmp_pa
     ended = command_line.run(*PACK, "--threads", "1", "--json", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert [entry["state"] for entry in json.loads(ended.stdout)["runs"]] == ["finished"] * 3
-    assert logs(tmp_path / "runs") == logs(whole)
+    assert study_files.logs(tmp_path / "runs") == study_files.logs(whole)
 
 
 @pytest.mark.slow
@@ -210,7 +196,7 @@ def test_a_run_that_is_killed_disturbs_no_other_and_goes_on(tmp_path: Path, whol
     _, said = running.communicate()
     assert running.returncode == 0, said
     assert "once more: killed by SIGKILL" in said
-    assert logs(tmp_path / "runs") == logs(whole)
+    assert study_files.logs(tmp_path / "runs") == study_files.logs(whole)
 
 
 @pytest.mark.slow
@@ -228,7 +214,7 @@ def test_a_run_that_was_begun_keeps_its_threads(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_failed_runs_are_said_with_their_reason_and_the_others_are_trained(tmp_path: Path) -> None:
-    runs = chosen(tmp_path)
+    runs = study_files.seeds_of_tiny(tmp_path)
     path = tmp_path / "runs" / store.run_name(runs[1])
     path.parent.mkdir()
     path.write_text("a file where a folder should be")
@@ -236,14 +222,14 @@ def test_failed_runs_are_said_with_their_reason_and_the_others_are_trained(tmp_p
     assert ended.returncode == 7
     assert "1 of 3 cells failed" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert sorted(logs(tmp_path / "runs")) == sorted(store.run_name(runs[k]) for k in (0, 2))
+    assert sorted(study_files.logs(tmp_path / "runs")) == sorted(store.run_name(runs[k]) for k in (0, 2))
 
 
 @pytest.mark.slow
 def test_progress_as_json_is_events_and_a_summary(tmp_path: Path) -> None:
-    chosen(tmp_path)
+    study_files.seeds_of_tiny(tmp_path)
     ended = command_line.run(*PACK, "--progress", "json", folder=tmp_path)
     found = command_line.events(ended.stdout)
     assert [event["event"] for event in found].count("done") == 3
     assert found[-1]["event"] == "summary"
-    assert [entry["seed"] for entry in found[-1]["runs"]] == list(SEEDS)
+    assert [entry["seed"] for entry in found[-1]["runs"]] == [0, 1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,6 @@ HOW = runtimes.Runtime(device="cpu", kernels="torch", threads=1)
 SHORT = "budget.epochs=2"
 
 
-def chosen(folder: Path, *overrides: str) -> list[recipes.Recipe]:
-    (folder / "tiny.toml").write_text(study_files.TINY)
-    return [recipes.load(str(folder / "tiny.toml"), overrides=overrides, seed=seed) for seed in (0, 1, 2)]
-
-
 def job(folder: Path, recipe: recipes.Recipe) -> tuple[str, cells.Job]:
     name = store.run_name(recipe)
     return name, cells.Job(recipe=recipe, path=folder / name, runtime=HOW)
@@ -40,39 +36,38 @@ def endings(place: streams.Streams, count: int) -> dict[str, cells.Ending]:
     return found
 
 
-def logs(path: Path) -> dict[str, bytes]:
-    return {file.parent.name: file.read_bytes() for file in path.glob(f"*/{store.EPOCHS}")}
-
-
-def alone(folder: Path, *wanted: recipes.Recipe, how: runtimes.Runtime = HOW) -> dict[str, bytes]:
+def alone(folder: Path, *wanted: recipes.Recipe, how: runtimes.Runtime = HOW) -> Mapping[str, bytes]:
     for recipe in wanted:
         running.train(folder / store.run_name(recipe), recipe, runtime=how, view=cells.Quiet())
-    return logs(folder)
+    return study_files.logs(folder)
 
 
 def test_cells_side_by_side_have_the_bits_of_cells_alone(tmp_path: Path) -> None:
-    runs, place = chosen(tmp_path, SHORT), streams.Streams(slots=3, logs=tmp_path)
+    runs, place = study_files.seeds_of_tiny(tmp_path, SHORT), streams.Streams(slots=3, logs=tmp_path)
     for recipe in runs:
         place.begin(*job(tmp_path / "runs", recipe))
     assert place.free == 0
     assert set(endings(place, 3).values()) == {cells.Ending(exit_code=0)}
     assert place.free == place.together == 3
     place.close()
-    assert len(logs(tmp_path / "runs")) == 3
-    assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
+    assert len(study_files.logs(tmp_path / "runs")) == 3
+    assert study_files.logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
 
 
 @pytest.mark.gpu
 def test_cells_on_streams_of_a_gpu_have_the_bits_of_cells_alone(tmp_path: Path) -> None:
     """Not to be run beside other tests of the same process: that a GPU repeats its bits is the process's setting."""
-    how, runs = runtimes.Runtime(device="cuda", deterministic=True), chosen(tmp_path, SHORT)
+    how, runs = runtimes.Runtime(device="cuda", deterministic=True), study_files.seeds_of_tiny(tmp_path, SHORT)
     packing.train(runs, out=tmp_path / "runs", runtime=how, asked=3, view=study_console.View())
-    assert len(logs(tmp_path / "runs")) == 3
-    assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs, how=how)
+    assert len(study_files.logs(tmp_path / "runs")) == 3
+    assert study_files.logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs, how=how)
 
 
 def test_a_cell_that_cannot_be_trained_says_why_and_leaves_the_others_alone(tmp_path: Path) -> None:
-    [good, *_], [bad, *_] = chosen(tmp_path, SHORT), chosen(tmp_path, "batch_size=100000")
+    [good, *_], [bad, *_] = (
+        study_files.seeds_of_tiny(tmp_path, SHORT),
+        study_files.seeds_of_tiny(tmp_path, "batch_size=100000"),
+    )
     place = streams.Streams(slots=2, logs=tmp_path)
     for recipe in (bad, good):
         place.begin(*job(tmp_path / "runs", recipe))
@@ -89,7 +84,7 @@ def test_what_nobody_expected_is_a_crash_with_its_traceback_in_the_log(
         raise RuntimeError("the device is gone\nand much more")
 
     monkeypatch.setattr(running, "train", broken)
-    name, asked = job(tmp_path / "runs", chosen(tmp_path)[0])
+    name, asked = job(tmp_path / "runs", study_files.seeds_of_tiny(tmp_path)[0])
     place = streams.Streams(slots=1, logs=tmp_path)
     place.begin(name, asked)
     assert endings(place, 1) == {name: cells.Ending(exit_code=1, message="RuntimeError: the device is gone")}
@@ -109,7 +104,7 @@ def test_however_a_cell_ends_it_says_so_even_if_its_log_cannot_be_written(
 
     monkeypatch.setattr(running, "train", broken)
     place = streams.Streams(slots=1, logs=tmp_path / "nowhere")
-    name, asked = job(tmp_path / "runs", chosen(tmp_path)[0])
+    name, asked = job(tmp_path / "runs", study_files.seeds_of_tiny(tmp_path)[0])
     place.begin(name, asked)
     ending = endings(place, 1)[name]
     assert ending.exit_code == cells.CRASHED
@@ -127,7 +122,7 @@ class Halting:
 
 
 def test_whoever_is_asked_to_stop_is_saved_and_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    runs, halting = chosen(tmp_path, SHORT)[:2], Halting()
+    runs, halting = study_files.seeds_of_tiny(tmp_path, SHORT)[:2], Halting()
     place = streams.Streams(slots=2, logs=tmp_path, tell=halting)
     for recipe in runs:
         place.begin(*job(tmp_path / "runs", recipe))
@@ -139,7 +134,7 @@ def test_whoever_is_asked_to_stop_is_saved_and_goes_on_to_the_same_bits(tmp_path
     for recipe in runs:
         place.begin(*job(tmp_path / "runs", recipe))
     assert set(endings(place, 2).values()) == {cells.Ending(exit_code=0)}
-    assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
+    assert study_files.logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
 
 
 def test_one_begins_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +150,7 @@ def test_one_begins_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(running, "load", counted)
     place = streams.Streams(slots=2, logs=tmp_path, tell=lambda *_: both.wait())  # neither ends without the other
-    for recipe in chosen(tmp_path, SHORT)[:2]:
+    for recipe in study_files.seeds_of_tiny(tmp_path, SHORT)[:2]:
         place.begin(*job(tmp_path / "runs", recipe))
     endings(place, 2)
     assert most == [1]
@@ -165,7 +160,7 @@ def test_whoever_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(streams, "CLOSING_SECONDS", 0.0)
     halting = Halting()
     place = streams.Streams(slots=1, logs=tmp_path, tell=halting)
-    place.begin(*job(tmp_path / "runs", chosen(tmp_path, SHORT)[0]))
+    place.begin(*job(tmp_path / "runs", study_files.seeds_of_tiny(tmp_path, SHORT)[0]))
     place.close()
     assert place.ended(seconds=0.0) == []
     halting.asked.set()
@@ -203,7 +198,9 @@ def test_several_runs_that_are_asked_for_on_one_gpu_share_its_process(
     monkeypatch.setattr(local, "gpus", lambda: gpus)
     monkeypatch.setattr(conduct, "carry_out", carry_out)
     how = runtimes.Runtime(device=device)
-    packing.train(chosen(tmp_path), out=tmp_path / "runs", runtime=how, asked=asked, view=study_console.View())
+    packing.train(
+        study_files.seeds_of_tiny(tmp_path), out=tmp_path / "runs", runtime=how, asked=asked, view=study_console.View()
+    )
     [(place, told)] = seen
     assert isinstance(place, streams.Streams) is expected
     if expected:
@@ -213,9 +210,9 @@ def test_several_runs_that_are_asked_for_on_one_gpu_share_its_process(
 def test_packed_runs_in_threads_are_carried_out_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with a GPU, which `auto` then does not find: on the CPU, to the bits of runs alone."""
     monkeypatch.setattr(local, "gpus", lambda: ("0",))
-    runs = chosen(tmp_path, SHORT)
+    runs = study_files.seeds_of_tiny(tmp_path, SHORT)
     how = runtimes.Runtime(kernels="torch", threads=1)
     done = packing.train(runs, out=tmp_path / "runs", runtime=how, asked=2, view=study_console.View())
     assert [one.state for one in done.plan.standings] == ["done"] * 3
-    assert logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
+    assert study_files.logs(tmp_path / "runs") == alone(tmp_path / "alone", *runs)
     assert store.read(tmp_path / "runs" / store.run_name(runs[0])).environment["together"] == 2

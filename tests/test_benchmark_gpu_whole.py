@@ -1,4 +1,4 @@
-"""Runs that are trained side by side, in threads of one process, end in the bits of runs that are trained alone."""
+"""Recipes trained whole on one GPU, tried on a CPU: each to its own epoch, and no longer than was said."""
 
 from __future__ import annotations
 
@@ -88,3 +88,11 @@ def test_a_job_that_cannot_be_says_so(
         gpu_whole.main()
     assert leaving.value.code == 2
     assert job.split()[-1].split("=")[0] in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["digits-step", "--device", "cpu", "--out", str(tmp_path / "file" / "runs")]
+    monkeypatch.setattr(sys, "argv", ["gpu_whole", *words])
+    with pytest.raises(SystemExit, match=r"gpu_whole: .*cannot be made"):
+        gpu_whole.main()
