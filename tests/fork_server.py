@@ -140,7 +140,7 @@ def _build() -> None:
     from fewepochs import recipe, records
     from fewepochs.cli import main
 
-    main.root()
+    list(main.root().commands.values())
     recipe.load("digits-step")
     for model in (records.EpochRecord, records.EvaluationRecord, records.CostRecord, records.RunStatus):
         model.model_rebuild()

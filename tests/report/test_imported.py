@@ -23,6 +23,7 @@ from fewepochs.report import (
     page,
     summary,
     tables,
+    visible,
 )
 from report_runs import RECIPE, make_run
 
@@ -241,7 +242,7 @@ def test_hostile_text_of_an_import_is_shown_as_text(text: str) -> None:
     plain = Document(page.render([foreign_runs.make(file="log.csv", notes=["a note"])], targets=(0.9,)))
     assert {tag for tag, _ in document.elements} == {tag for tag, _ in plain.elements}
     assert len(document.scripts) == len(plain.scripts)
-    assert any(labels.shown(text) in item for item in document.texts["li"])
+    assert any(visible.shown(text) in item for item in document.texts["li"])
 
 
 def test_a_store_reads_what_a_report_is_made_of(tmp_path: Path) -> None:

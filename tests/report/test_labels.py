@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewepochs import store
-from fewepochs.report import labels
+from fewepochs.report import labels, visible
 from report_runs import make_run
 
 
@@ -59,12 +59,12 @@ def test_runs_of_one_folder_name_are_numbered() -> None:
     ],
 )
 def test_what_cannot_be_seen_is_spelt_out(text: str, expected: str) -> None:
-    assert labels.shown(text) == expected
+    assert visible.shown(text) == expected
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_shown_text_can_always_be_written_and_seen(text: str) -> None:
-    shown = labels.shown(text)
+    shown = visible.shown(text)
 
     shown.encode()
     assert shown.replace("\n", "").isprintable()

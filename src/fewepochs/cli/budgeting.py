@@ -11,7 +11,7 @@ import typer
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs.api import studies
-from fewepochs.cli import options, output, tables
+from fewepochs.cli import ending, options, output, tables
 
 if TYPE_CHECKING:
     from fewepochs.study import budgets
@@ -93,7 +93,7 @@ def _conclude(
 ) -> None:
     """Print what was found, leave where a signal stopped the search, and draw what is whole."""
     tables.print_page(studies.smallest_budget_page(found), form=form)
-    output.leave_if_stopped(stopped)
+    ending.leave_if_stopped(stopped)
     if picture_to is not None:
         output.say(f"picture: {studies.smallest_budget_picture(found, to=picture_to)}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fewepochs.api import costing
-from fewepochs.cli import options, output, tables
+from fewepochs.cli import ending, options, output, tables
 
 BatchesOption = Annotated[
     str | None, typer.Option("--batch-size", help="Batch sizes: 32,64,128; default: the recipe's.")
@@ -54,4 +54,4 @@ def cost(
         say=(lambda _: None) if quiet else output.say,
     )
     tables.print_page(costing.cost_page(found), form=form)
-    output.leave_if_incomplete(found.signal)
+    ending.leave_if_incomplete(found.signal)

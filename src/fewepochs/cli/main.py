@@ -10,33 +10,12 @@ from __future__ import annotations
 import functools
 import io
 import sys
-from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
 from fewepochs import errors
-from fewepochs.cli import (
-    budgeting,
-    comparing,
-    costing,
-    drawing,
-    importing,
-    landscaping,
-    looking,
-    measuring,
-    noise,
-    output,
-    planning,
-    probing,
-    replicating,
-    searching,
-    showing,
-    studying,
-    tabulating,
-    tracking,
-    training,
-)
+from fewepochs.cli import commands, output
 
 EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 storage, 6 checkpoint unusable,
 7 cells of a study or packed runs failed, 10 target missed (with --require-target), 130 interrupted (Ctrl-C),
@@ -45,38 +24,20 @@ EXIT_CODES = """Exit codes: 0 done, 2 usage or recipe, 3 data, 4 diverged, 5 sto
 app = typer.Typer(
     help="How many epochs - and seconds, and joules - does a training recipe need to reach a target accuracy?",
     epilog=EXIT_CODES,
+    cls=commands.Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich costs half the time of --help
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (training.train, training.resume, training.demo, showing.report, showing.show, comparing.compare):
-    app.command()(command)
-app.command()(drawing.figure)
-app.command()(planning.schedule)
-app.command()(planning.decay)
-app.command()(costing.cost)
-app.command()(probing.lr_range)
-app.command()(measuring.bn_split)
-app.command()(measuring.gradient_noise)
-app.command()(landscaping.landscape)
-app.command()(landscaping.sharpness)
-app.command()(replicating.replicate)
-app.command()(tabulating.table)
-app.command()(noise.noise)
-app.command()(budgeting.budget)
-app.command("import")(importing.bring_in)
-app.command()(tracking.track)
-app.add_typer(studying.study_app, name="study")
-app.add_typer(searching.search_app, name="search")
-app.add_typer(looking.recipes_app, name="recipes")
-app.add_typer(looking.data_app, name="data")
 
 
 @functools.cache
 def root() -> Any:
-    """Return the command of all commands. Typer builds it from their functions in a tenth of a second."""
-    return typer.main.get_command(app)
+    """Return the command of all commands."""
+    group: Any = typer.main.get_command(app)
+    group.commands = commands.Commands()
+    return group
 
 
 def main() -> None:
@@ -101,6 +62,8 @@ def main() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata
+
         output.out(f"fewepochs {metadata.version('fewepochs')}")
         raise typer.Exit
 

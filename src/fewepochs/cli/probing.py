@@ -11,7 +11,7 @@ import typer
 
 from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 FromOption = Annotated[
     float | None,
@@ -98,7 +98,7 @@ def _conclude(measured: Any, *, to: Path | None, form: output.Form) -> None:
     _print(numbers, form=form)
     if to is not None:
         output.say(f"picture: {probing.lr_range_picture(numbers, to=to)}")
-    output.leave_if_incomplete(measured.signal)
+    ending.leave_if_incomplete(measured.signal)
 
 
 def _print(numbers: Mapping[str, Any], *, form: output.Form) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from fewepochs import store
 from fewepochs.api import results, training
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 if TYPE_CHECKING:
     from fewepochs.claims import catalogue
@@ -67,7 +67,7 @@ def train_all(
                 recipe = experiment.load().model_copy(update={"seed": seed})
                 outcomes.append(training.train(recipe, out=out, runtime=runtime, view=view))
                 if outcomes[-1].signal is not None:
-                    output.conclude(outcomes, require_target=None, form="text")
+                    ending.conclude(outcomes, require_target=None, form="text")
     return [outcome.run for outcome in outcomes]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from fewepochs import runtime as runtimes
 from fewepochs.api import searching
-from fewepochs.cli import options, output, tables
+from fewepochs.cli import ending, options, output, tables
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A search file (TOML); see docs/searching.md.")]
 
@@ -61,7 +61,7 @@ def run(
         say = (lambda _: None) if quiet or progress == "off" else output.say
         found, stopped = searching.run(file, out=out, how=how, view=view, say=say)
     tables.print_page(searching.page(found), form=form)
-    output.leave_if_stopped(stopped)
+    ending.leave_if_stopped(stopped)
 
 
 @search_app.command()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from fewepochs.api import results, showing, training
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 SubjectArgument = Annotated[
     list[Path], typer.Argument(metavar="RUN...|STUDY", help="Run folders, folders of run folders, or one study file.")
@@ -46,12 +46,12 @@ def show(
             view.look(seen.runs, planned=seen.planned)
     if seen is not None and not as_json:
         _print(seen, targets=targets, as_json=False)
-    output.leave_if_stopped(caught.signal)
+    ending.leave_if_stopped(caught.signal)
 
 
 def _print(seen: showing.Shown, *, targets: Sequence[float], as_json: bool) -> None:
     if seen.planned is None:
-        output.print_summary(seen.runs, targets=targets, form="json" if as_json else "text")
+        ending.print_summary(seen.runs, targets=targets, form="json" if as_json else "text")
         if not as_json:
             _print_costs(seen.runs, targets=targets)
         return
@@ -132,7 +132,7 @@ def _serve(
         output.print_json(facts) if as_json else output.out(f"{address} (Ctrl-C ends)")
         while clock.wait():
             pass
-    output.leave_if_stopped(caught.signal)
+    ending.leave_if_stopped(caught.signal)
 
 
 def _check_interval(interval: float) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from fewepochs import errors
 from fewepochs.api import results, studies, training
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 if TYPE_CHECKING:
     from fewepochs.report import study_console
@@ -113,11 +113,11 @@ def _view(progress: str, *, quiet: bool, stall_minutes: float) -> AbstractContex
 
 def _conclude(done: conduct.Conducted, *, as_json: bool) -> None:
     """Print what was found, and leave with what was the matter, if anything was."""
-    output.leave_if_stopped(done.signal)
+    ending.leave_if_stopped(done.signal)
     if any(run.epochs for run in done.plan.runs()):
         _print(done.plan, as_json=as_json)
     if failed := [one for one in done.plan.standings if one.state == "failed"]:
-        raise errors.StudyError(output.failures(done.plan, failed))
+        raise errors.StudyError(ending.failures(done.plan, failed))
 
 
 def _cluster(address: str | None, *, cpus: float | None, gpus: float) -> on_ray.Cluster | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 if TYPE_CHECKING:
     from fewepochs.trackers import follow
@@ -55,7 +55,7 @@ def track(
         _print(sending, to=place, as_json=as_json, live=follow)
     finally:
         sending.close()
-    output.leave_if_stopped(caught.signal)
+    ending.leave_if_stopped(caught.signal)
     if kind == "wandb" and not as_json:
         output.say(f"nothing has left this machine; send it with: wandb sync {place}/wandb/offline-run-*")
 

@@ -12,7 +12,7 @@ import typer
 from fewepochs import errors
 from fewepochs import recipe as recipes
 from fewepochs.api import probing, training
-from fewepochs.cli import options, output
+from fewepochs.cli import ending, options, output
 
 if TYPE_CHECKING:
     from fewepochs.study import packing
@@ -78,7 +78,7 @@ def train(
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         each = functools.partial(training.train, out=out, runtime=runtime, view=view, stop_at_target=stop_at_target)
         outcomes = _in_turn(chosen, each)
-    output.conclude(outcomes, require_target=require_target, form=form)
+    ending.conclude(outcomes, require_target=require_target, form=form)
 
 
 def _conclude_packed(done: packing.Packed, *, require_target: float | None, form: output.Form) -> None:
@@ -91,12 +91,12 @@ def _conclude_packed(done: packing.Packed, *, require_target: float | None, form
     ]
     failed = [one for one in done.plan.standings if one.state == "failed"]
     if done.signal is None and not failed:
-        output.conclude(outcomes, require_target=require_target, form=form)
+        ending.conclude(outcomes, require_target=require_target, form=form)
         return
     if outcomes:
-        output.print_summary([outcome.run for outcome in outcomes], targets=(), form=form)
-    output.leave_if_stopped(done.signal)
-    raise errors.StudyError(output.failures(done.plan, failed))
+        ending.print_summary([outcome.run for outcome in outcomes], targets=(), form=form)
+    ending.leave_if_stopped(done.signal)
+    raise errors.StudyError(ending.failures(done.plan, failed))
 
 
 def _print(chosen: Sequence[recipes.Recipe], *, needs: dict[str, Any] | None, seeds: str | None, as_json: bool) -> None:
@@ -106,7 +106,11 @@ def _print(chosen: Sequence[recipes.Recipe], *, needs: dict[str, Any] | None, se
         return
     if len(chosen) > 1:
         raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")
-    output.print_config(chosen[0], as_json=as_json)
+    (recipe,) = chosen
+    if as_json:
+        output.print_json({"digest": recipes.digest(recipe), **recipe.model_dump(mode="json", exclude_none=True)})
+    else:
+        output.out(f"# digest {recipes.digest(recipe)}\n{recipes.to_toml(recipe).rstrip()}")
 
 
 def _in_turn(
@@ -162,7 +166,7 @@ def resume(
     )
     with output.view(progress, quiet=quiet, verbose=verbose) as view:
         outcome = training.resume(run, runtime=runtime, view=view, stop_at_target=stop_at_target)
-    output.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
+    ending.conclude([outcome], require_target=require_target, form=output.form(as_json, progress, quiet=quiet))
 
 
 def demo(
@@ -176,4 +180,4 @@ def demo(
     """Race two schedules on handwritten digits: who needs how many epochs to 97%? Under 90 seconds."""
     with output.view(progress, quiet=quiet, verbose=False) as view:
         outcomes, page = training.demo(out=out, runtime=training.Runtime(device=device, threads=threads), view=view)
-    output.conclude(outcomes, require_target=None, form=output.form(as_json, progress, quiet=quiet), report=page)
+    ending.conclude(outcomes, require_target=None, form=output.form(as_json, progress, quiet=quiet), report=page)

@@ -15,7 +15,7 @@ import altair as alt
 from fewepochs.probes import scores
 from fewepochs.probes.scores import STATISTICS, Statistics
 from fewepochs.records import Finite
-from fewepochs.report import figures, labels, probed
+from fewepochs.report import figures, probed, visible
 from fewepochs.report.table_text import Page, Table
 
 HEIGHT = 220
@@ -88,7 +88,7 @@ def page(run: probed.Run, found: Sequence[scores.BnSplit], *, augmented: bool, b
         for one in found
     )
     first = Table(
-        f"{labels.shown(run.name)}: val_loss under three kinds of BN statistics",
+        f"{visible.shown(run.name)}: val_loss under three kinds of BN statistics",
         ("epoch", "lr", "train loss", *STATISTICS, "stale"),
         losses,
         tuple(row(one).model_dump() for one in found),
@@ -169,7 +169,7 @@ def figure(found: BnSplit) -> figures.Figure:
     told = f"at most {worst.stale or 0.0:.3g} of it is stale statistics, after epoch {worst.epoch}"
     return figures.Figure(
         name="bn-split",
-        title=f"{labels.shown(found.run)}: val_loss under three kinds of BN statistics",
+        title=f"{visible.shown(found.run)}: val_loss under three kinds of BN statistics",
         alternative=f"Validation loss of the same weights under three kinds of BN statistics over epochs: {told}.",
         chart=lambda ink: _chart(found.moments, ink=ink),
         table=(LINES,),

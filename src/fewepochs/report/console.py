@@ -24,7 +24,7 @@ from rich.text import Text
 
 from fewepochs import recipe as recipes
 from fewepochs.records import CostRecord, Epoch, EpochRecord
-from fewepochs.report import labels, screen, summary, table_text
+from fewepochs.report import screen, summary, table_text, visible
 from fewepochs.stats import target as crossing_rules
 
 ProgressChoice = Literal["auto", "rich", "plain", "json", "off"]
@@ -342,6 +342,6 @@ def duration(seconds: float) -> str:
 
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(labels.shown(text), file=stream, flush=True)
+        print(visible.shown(text), file=stream, flush=True)
     except (OSError, ValueError):  # the reader has gone, or closed the stream
         return

@@ -15,7 +15,7 @@ from pydantic import Field
 from fewepochs.probes import scores
 from fewepochs.probes.scores import Scale
 from fewepochs.records import Finite
-from fewepochs.report import figures, labels, probed
+from fewepochs.report import figures, probed, visible
 from fewepochs.report.table_text import Page, Table
 
 HEIGHT = 220
@@ -67,7 +67,7 @@ def page(run: probed.Run, found: Sequence[scores.GradientNoise], *, layers: bool
 
     The data of the first table have every layer of every moment only with `layers`.
     """
-    shown = labels.shown(run.name)
+    shown = visible.shown(run.name)
     heads = ("epoch", "lr", "|G|^2", "tr(Sigma)", "B_simple", "lowest", "highest", "batch", "length")
     rows = tuple(
         (
@@ -176,7 +176,7 @@ def figure(found: GradientNoise) -> figures.Figure | None:
     least, most = (f(one["scale"] for one in rows) for f in (min, max))
     return figures.Figure(
         name="gradient-noise",
-        title=f"{labels.shown(found.run)}: gradient noise scale over epochs",
+        title=f"{visible.shown(found.run)}: gradient noise scale over epochs",
         alternative=f"Gradient noise scale over epochs, {least:.3g} to {most:.3g} images, with 95 percent intervals.",
         chart=lambda ink: _chart(rows, ink=ink),
         table=(SCALES,),

@@ -7,7 +7,7 @@ from typing import Any
 
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.report import labels
+from fewepochs.report import labels, visible
 from fewepochs.specs import inputs
 from fewepochs.stats import target as crossing_rules
 
@@ -64,7 +64,7 @@ def caveats(groups: Sequence[labels.Group]) -> Iterable[str]:
 def _files(group: labels.Group) -> str:
     sources = [run.stored.recipe.source for run in group.runs if isinstance(run.stored.recipe, foreign_runs.Foreign)]
     kinds = ", ".join(dict.fromkeys(source.kind for source in sources))
-    files = [labels.shown(name) for name in dict.fromkeys(source.file for source in sources)]
+    files = [visible.shown(name) for name in dict.fromkeys(source.file for source in sources)]
     told = ", ".join(files[:MOST_FILES]) + (f" and {len(files) - MOST_FILES} more" if len(files) > MOST_FILES else "")
     return f"{told} ({kinds})"
 

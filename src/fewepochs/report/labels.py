@@ -16,6 +16,7 @@ from typing import Any
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
+from fewepochs.report import visible
 
 MAX_DIFFERENCES = 3
 """So many differing fields are spelt out in a label; beyond that a digest is shorter."""
@@ -43,7 +44,7 @@ def label(runs: Sequence[store.StoredRun]) -> tuple[Run, ...]:
     met: Counter[str] = Counter()
     labelled = []
     for run in runs:
-        name = shown(run.name) + _mark(run.recipe)
+        name = visible.shown(run.name) + _mark(run.recipe)
         met[name] += 1
         labelled.append(Run(name if met[name] == 1 else f"{name} ({met[name]})", run))
     return tuple(labelled)
@@ -80,17 +81,6 @@ def flat(table: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
         else:
             fields[f"{prefix}{name}"] = value
     return fields
-
-
-def shown(text: str) -> str:
-    r"""Return `text` with what cannot be seen spelt out; line breaks stay.
-
-    >>> shown("run\x1b[31m")
-    'run\\x1b[31m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _names(by_digest: Mapping[str, foreign_runs.Origin]) -> dict[str, str]:

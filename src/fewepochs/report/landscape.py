@@ -10,7 +10,7 @@ from fewepochs import recipe as recipes
 from fewepochs.probes import slices, valleys
 from fewepochs.probes.slices import Line, Measurement, Plane
 from fewepochs.probes.valleys import Estimate, Shift, Valley
-from fewepochs.report import labels, probed, table_text
+from fewepochs.report import probed, table_text, visible
 from fewepochs.report.landscape_form import PARTS, Curve, Grid, Landscape, Moved, told
 
 
@@ -104,7 +104,7 @@ def _shifts(found: Measurement, shifts: list[Shift]) -> table_text.Table:
         )
     images = " and ".join(f"{count:,} {name}" for name, count in found.images.items())
     title = (
-        f"{labels.shown(found.run)}: validation surface against training surface, {images} images, "
+        f"{visible.shown(found.run)}: validation surface against training surface, {images} images, "
         f"BN statistics {found.settings.statistics}: L_val(t + shift) = L_train(t) + offset"
     )
     heads = ("line", "epochs", "shift", "95% interval", "offset", "likeness", "unshifted")

@@ -13,7 +13,7 @@ from typing import Any
 
 import altair as alt
 
-from fewepochs.report import figures, labels
+from fewepochs.report import figures, visible
 from fewepochs.report.landscape_form import PARTS, Curve, Grid, Landscape, told
 
 HEIGHT, GAP = 170, 24
@@ -29,7 +29,7 @@ def figure(found: Landscape) -> figures.Figure:
     what = ", ".join(f"{line.line} (epoch {told(line.epochs)})" for line in found.lines)
     return figures.Figure(
         name="landscape",
-        title=f"{labels.shown(found.run)}: slices of training and validation loss",
+        title=f"{visible.shown(found.run)}: slices of training and validation loss",
         alternative=f"Training and validation loss on lines through the weights: {what}; {len(found.planes)} planes.",
         chart=lambda ink: _chart(found, ink=ink),
         table=(LINES, PLANES),
@@ -42,7 +42,7 @@ def _chart(found: Landscape, *, ink: figures.Ink) -> alt.ConcatChart:
     whole = len(panels) // 2 * 2  # the two halves of a plane stand side by side, an odd line below them
     panels[whole:whole] = [_plane(plane, part, ink=ink) for plane in found.planes for part in PARTS]
     title = alt.TitleParams(
-        text=f"{labels.shown(found.run)}: slices of the loss",
+        text=f"{visible.shown(found.run)}: slices of the loss",
         subtitle="cross-entropy; training red and dashed, validation blue",
         anchor="start",
         color=ink.text,

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from fewepochs.report import labels
+from fewepochs.report import visible
 
 
 @functools.cache
@@ -53,13 +53,13 @@ def template() -> jinja2.Template:
 
 
 def _visible(value: Any) -> Any:
-    return labels.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible.shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _cell(value: float | None, form: str, reason: str) -> Markup:
     """Return a table's cell: the number in one of `_FORMATS`, or the reason why there is none."""
     if value is None:
-        return Markup(f'<td class="absent reason">{escape(labels.shown(reason))}</td>')
+        return Markup(f'<td class="absent reason">{escape(visible.shown(reason))}</td>')
     number = "" if form == "joules" else ' class="number"'
     return Markup(f"<td{number}>{_FORMATS[form](value)}</td>")
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fewepochs.report import drawing, findings, labels, probed
+from fewepochs.report import drawing, findings, probed, visible
 
 TITLES: Mapping[findings.Kind, str] = {
     "bn-split": "Stale BN statistics or the weights",
@@ -55,7 +55,7 @@ def build(found: Sequence[findings.Finding], *, desk: drawing.Desk, shown: Colle
 def _names(runs: Sequence[probed.Run]) -> str:
     if len(runs) > MOST_NAMES:
         return f"{len(runs)} runs"
-    return ", ".join(labels.shown(run.name) for run in runs) or "no runs"
+    return ", ".join(visible.shown(run.name) for run in runs) or "no runs"
 
 
 def _table(table: probed.Table[Any]) -> dict[str, Any]:

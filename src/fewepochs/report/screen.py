@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from fewepochs.report import labels
+from fewepochs.report import visible
 
 _GONE = (OSError, SystemExit)
 """How a terminal that is no longer there shows: rich answers a broken pipe with SystemExit."""
@@ -58,4 +58,4 @@ class Screen:
     def say(self, text: str) -> None:
         """Print a line above, control characters shown as what they are."""
         with suppress(*_GONE):
-            self._console.print(Text(labels.shown(text)), soft_wrap=True)
+            self._console.print(Text(visible.shown(text)), soft_wrap=True)

@@ -11,7 +11,7 @@ import altair as alt
 from fewepochs import recipe as recipes
 from fewepochs.probes.edge import Eigenvalue, Measurement, Row, Settings
 from fewepochs.records import Finite
-from fewepochs.report import figures, labels, probed, table_text
+from fewepochs.report import figures, probed, table_text, visible
 
 HEIGHT = 220
 ROWS = "sharpness"
@@ -68,7 +68,7 @@ def page(found: Measurement) -> table_text.Page:
     """Return eigenvalues, errors and thresholds of each moment as a table, with what a reader must know."""
     settings = found.settings
     table = table_text.Table(
-        title=f"{labels.shown(found.run)}: largest eigenvalue of the Hessian, {_on(found.images, found.settings)}",
+        title=f"{visible.shown(found.run)}: largest eigenvalue of the Hessian, {_on(found.images, found.settings)}",
         heads=HEADS,
         rows=tuple(_cells(row) for row in found.rows),
         data=tuple(record(row).model_dump() for row in found.rows),
@@ -202,7 +202,7 @@ def figure(found: Sharpness) -> figures.Figure:
     last = found.states[-1]
     return figures.Figure(
         name="sharpness",
-        title=f"{labels.shown(found.run)}: sharpness",
+        title=f"{visible.shown(found.run)}: sharpness",
         alternative=f"Largest Hessian eigenvalue over epochs, {_on(found.images, found.settings)}; at epoch "
         f"{last.epoch} {last.training:.3g} on training and {last.validation:.3g} on validation images.",
         chart=lambda ink: _chart(found, ink=ink),
@@ -215,7 +215,7 @@ def _chart(found: Sharpness, *, ink: figures.Ink) -> alt.VConcatChart:
     plots = [_plot(rows, {"training": "training", "validation": "validation", "2 / lr": "two_over_lr"}, ink=ink)]
     if any(row["preconditioned"] is not None for row in rows):
         plots.append(_plot(rows, {"as Adam sees it": "preconditioned", EDGE: "edge"}, ink=ink))
-    title = figures.heading(f"{labels.shown(found.run)}: largest Hessian eigenvalue", ink=ink)
+    title = figures.heading(f"{visible.shown(found.run)}: largest Hessian eigenvalue", ink=ink)
     chart = figures.finished(alt.VConcatChart(vconcat=plots, spacing=24, title=title), ink=ink)
     chart.datasets = {ROWS: rows}
     chart.resolve = alt.Resolve(scale=alt.ScaleResolveMap(color="independent", strokeDash="independent"))

@@ -23,7 +23,7 @@ from typing import Self, TextIO
 from rich.console import Console
 
 from fewepochs import errors, store
-from fewepochs.report import console, labels, screen, table_text
+from fewepochs.report import console, screen, table_text, visible
 from fewepochs.stats import target as crossing_rules
 from fewepochs.study import grid, plan
 
@@ -108,7 +108,7 @@ def _best(standings: Sequence[plan.Standing]) -> str:
 
 
 def _first(text: str) -> str:
-    return labels.shown(text.strip().splitlines()[0] if text.strip() else "no reason given")
+    return visible.shown(text.strip().splitlines()[0] if text.strip() else "no reason given")
 
 
 def at_work(standings: Iterable[plan.Standing]) -> list[str]:
@@ -178,7 +178,7 @@ class PlainView(View):
 
     def _say(self, text: str) -> None:
         with suppress(OSError, ValueError):  # the reader has gone: that is no reason to stop
-            print(labels.shown(text), file=self._stream, flush=True)
+            print(visible.shown(text), file=self._stream, flush=True)
 
 
 def _told(kind: str, now: plan.Standing, *, text: str) -> str:

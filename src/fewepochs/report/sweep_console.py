@@ -24,7 +24,7 @@ from rich.text import Text
 from fewepochs import recipe as recipes
 from fewepochs.probes import smoothing
 from fewepochs.probes.sweeps import Curve, Sweep
-from fewepochs.report import console, labels, screen, sweeps
+from fewepochs.report import console, screen, sweeps, visible
 
 
 class Watched(Protocol):
@@ -88,7 +88,7 @@ class PlainView(View):
     def note(self, text: str) -> None:
         """Print a line; a reader that has gone away does not disturb the measurement."""
         with suppress(OSError, ValueError):
-            print(labels.shown(text), file=self._stream, flush=True)
+            print(visible.shown(text), file=self._stream, flush=True)
 
 
 class JsonView(View):
@@ -112,7 +112,7 @@ class JsonView(View):
 
     def _event(self, event: str, **fields: object) -> None:
         with suppress(OSError, ValueError):
-            print(labels.shown(json.dumps({"event": event, **fields})), file=self._stream, flush=True)
+            print(visible.shown(json.dumps({"event": event, **fields})), file=self._stream, flush=True)
 
 
 class RichView(View):

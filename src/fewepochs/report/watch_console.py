@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from fewepochs import store
-from fewepochs.report import console, labels, study_console, table_text
+from fewepochs.report import console, study_console, table_text, visible
 from fewepochs.study import plan
 
 MARKS = {"running": ">", "finished": "#", "interrupted": "~", "crashed": "x", "diverged": "x"}
@@ -51,7 +51,7 @@ def news(before: Mapping[str, int], runs: Sequence[store.StoredRun]) -> list[str
             records = run.epochs[: k + 1]
             standing = console.standing(records, targets=run.recipe.targets)
             where = f"epoch {records[-1].epoch}/{run.recipe.budget.epochs}"
-            told.append(f"{labels.shown(run.name)}: {where}  val_acc {records[-1].val_acc:.4f}  {standing}")
+            told.append(f"{visible.shown(run.name)}: {where}  val_acc {records[-1].val_acc:.4f}  {standing}")
     return told
 
 
@@ -78,7 +78,7 @@ def _event(run: store.StoredRun, k: int) -> dict[str, Any]:
 def _row(run: store.StoredRun, *, sparks: int) -> tuple[str, ...]:
     values = [record.val_acc for record in run.epochs]
     return (
-        f"{MARKS[run.status.state]} {labels.shown(run.name)}",
+        f"{MARKS[run.status.state]} {visible.shown(run.name)}",
         f"{len(values)}/{run.recipe.budget.epochs}",
         study_console.spark(values, width=sparks),
         _left(run),

@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 
 from fewepochs import store
-from fewepochs.report import labels, screen, watch_console
+from fewepochs.report import screen, visible, watch_console
 from fewepochs.study import plan
 
 
@@ -42,7 +42,7 @@ class View:
     def say(self, text: str) -> None:
         """Say that something is the matter."""
         with suppress(OSError, ValueError):
-            print(labels.shown(text), file=sys.stderr, flush=True)
+            print(visible.shown(text), file=sys.stderr, flush=True)
 
 
 class LiveView(View):
