@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
+import scipy  # which loads `special` when it is first used: who reads a run may not need it
 
 from fewepochs.records import Count, Finite, Fraction, Record
 from fewepochs.stats import arms, resampling, survival
@@ -120,8 +120,8 @@ def share(reached: int, n: int, *, confidence: float) -> Estimate:
     if not n:
         return Estimate(value=None, n=0, confidence=confidence, reason="no run was followed to its end")
     tail = (1 - confidence) / 2
-    low = float(special.betaincinv(reached, n - reached + 1, tail)) if reached else 0.0
-    high = float(special.betaincinv(reached + 1, n - reached, 1 - tail)) if reached < n else 1.0
+    low = float(scipy.special.betaincinv(reached, n - reached + 1, tail)) if reached else 0.0
+    high = float(scipy.special.betaincinv(reached + 1, n - reached, 1 - tail)) if reached < n else 1.0
     return Estimate(value=reached / n, low=low, high=high, n=n, confidence=confidence)
 
 

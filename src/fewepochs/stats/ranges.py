@@ -19,7 +19,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import special
+import scipy  # which loads `special` when it is first used: who reads a run may not need it
 
 from fewepochs.records import Count, Finite, Fraction, Record
 
@@ -97,4 +97,4 @@ def coverage(n: int, k: int) -> float:
     >>> [coverage(n, 1) for n in (1, 3, 5, 6)]
     [0.0, 0.75, 0.9375, 0.96875]
     """
-    return max(0.0, 1 - 2 * float(special.bdtr(k - 1, n, 0.5)))
+    return max(0.0, 1 - 2 * float(scipy.special.bdtr(k - 1, n, 0.5)))

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # which loads `special` when it is first used: who reads a run may not need it
 
 from fewepochs import seeds
 from fewepochs.stats import survival
@@ -69,8 +69,8 @@ def level(n: int, *, confidence: float) -> float:
     >>> round(level(10, confidence=0.95), 4)
     0.0086
     """
-    quantile = float(special.stdtrit(n - 1, (1 + confidence) / 2))
-    return float(special.ndtr(-math.sqrt(n / (n - 1)) * quantile))
+    quantile = float(scipy.special.stdtrit(n - 1, (1 + confidence) / 2))
+    return float(scipy.special.ndtr(-math.sqrt(n / (n - 1)) * quantile))
 
 
 def interval(

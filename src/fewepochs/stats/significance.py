@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # which loads `special` when it is first used: who reads a run may not need it
 
 from fewepochs import seeds
 from fewepochs.records import Count, Finite, Fraction, Record
@@ -90,7 +90,7 @@ def logrank(first: survival.Sample, second: survival.Sample) -> Test:
     return Test(
         n=n,
         chi2=chi2,
-        chi2_p=None if chi2 is None else float(special.chdtrc(1, chi2)),
+        chi2_p=None if chi2 is None else float(scipy.special.chdtrc(1, chi2)),
         **_shares(np.abs(members @ found), observed, exact=len(members) == math.comb(n, first.n)),
     )
 

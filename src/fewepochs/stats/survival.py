@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy  # which loads `special` when it is first used: who reads a run may not need it
 
 from fewepochs.records import Count, Finite, Fraction, Record
 
@@ -113,7 +113,7 @@ def _limits(survival: float, hazard: float, *, confidence: float) -> tuple[float
 
 def normal_quantile(p: float) -> float:
     """Return the z below which a standard normal variable falls with probability `p`, 0 < p < 1."""
-    return float(special.ndtri(p))
+    return float(scipy.special.ndtri(p))
 
 
 # --- one number of a curve ----------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def seeds_needed(sample: Sample, *, horizon: float, width: float, confidence: fl
     deviation = math.sqrt(variance * sample.n**2 / (sample.n - 1))
 
     def wide(n: int) -> bool:
-        quantile = float(special.stdtrit(n - 1, (1 + confidence) / 2))
+        quantile = float(scipy.special.stdtrit(n - 1, (1 + confidence) / 2))
         return 2 * quantile * deviation / math.sqrt(n) > width
 
     low, high = 1, 2  # an n that is too few (one run has no spread), and one to be tried
