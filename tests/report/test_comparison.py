@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import vl_convert
 
+import crossing_arms
 from fewepochs import errors, store
 from fewepochs.report import comparison, comparison_console, comparison_figure, page, picture
 from fewepochs.stats import arms, estimates
@@ -63,6 +65,19 @@ def test_several_tests_are_corrected_and_it_is_said_for_how_many() -> None:
     found = comparison.build(fast_and_slow(), targets=(0.9, 0.97), looks=2)
     assert found["tests"] == 2
     assert all("after correction for 2 tests and 2 looks" in sentence for sentence in found["sentences"])
+
+
+def test_a_test_that_speaks_for_the_higher_median_says_so() -> None:
+    late, early = [16] * 11 + [None] * 9, [*range(2, 11), *[17] * 11]
+    runs = [
+        dataclasses.replace(make_run(f"batch_size={size}", seed=seed), epochs=crossing_arms.run(epoch).epochs)
+        for size, crossings in ((32, late), (64, early))
+        for seed, epoch in enumerate(crossings)
+    ]
+    (sentence,) = comparison.build(runs, targets=(crossing_arms.TARGET,))["sentences"]
+
+    assert "(batch_size = 32) needs 0.94 (at least 0.94) of the epochs of" in sentence
+    assert sentence.endswith("by all of their runs digits-step (batch_size = 64) needs less, whatever the medians say.")
 
 
 def test_an_arm_that_never_arrives_is_told_as_a_bound() -> None:

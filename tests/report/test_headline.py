@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from crossing_arms import TARGET, arm
 from fewepochs import store
 from fewepochs.report import comparison, headline
+from fewepochs.stats import arms, compare
 from report_runs import make_run
 
 
@@ -15,6 +19,11 @@ def _told(*runs: store.StoredRun, targets: tuple[float, ...] = (0.9, 0.97), rule
 
 def _arm(size: int, *, plateau: float, seeds: int = 8, epochs: int = 20) -> list[store.StoredRun]:
     return [make_run(f"batch_size={size}", seed=seed, plateau=plateau, epochs=epochs) for seed in range(seeds)]
+
+
+def _asked(*groups: arms.Arm) -> str:
+    found = compare.compare(groups, targets=(TARGET,)).model_dump(mode="json")
+    return headline.build({"targets": [TARGET], **found})
 
 
 def test_a_single_run_is_told_as_one() -> None:
@@ -38,6 +47,42 @@ def test_a_lead_that_could_be_chance_says_so() -> None:
     told = _told(*_arm(32, plateau=0.985, seeds=3), *_arm(64, plateau=0.98, seeds=3))
 
     assert told.endswith("; its lead over digits-step (batch_size = 64) could be chance (p = 0.2).")
+
+
+def test_a_test_that_rejects_for_the_other_recipe_gives_the_first_no_lead() -> None:
+    told = _asked(arm("a", [16] * 11 + [None] * 9), arm("b", [*range(2, 11), *[17] * 11], first_seed=100))
+
+    assert told == (
+        "a reaches 0.9 after a median of 16 (at least 16) epochs, 11 of 20 runs; "
+        "by all of their runs b needs less (p = 0.0061): median and test disagree."
+    )
+
+
+def test_the_next_is_the_nearest_in_whatever_order_runs_are_read() -> None:
+    groups = [
+        arm("none", [None] * 6, first_seed=10),
+        arm("best", [5, 6, 7, 8, 9, 10]),
+        arm("some", [5, 6, None, None, None, None], first_seed=20),
+    ]
+
+    (told,) = {_asked(*order) for order in itertools.permutations(groups)}
+    assert told.startswith("best reaches 0.9 first after a median of 7 ")
+    assert told.endswith("; its lead over some could be chance (p = 0.12).")
+
+
+def test_who_was_not_followed_that_far_is_behind_nobody() -> None:
+    late = arm("late", [15, 16, 16, 17, 18])
+    short = arm("short", [None] * 5, first_seed=10, epochs=8, budget=8)
+    shorter = arm("shorter", [None] * 5, first_seed=20, epochs=8, budget=8)
+    long = arm("long", [None] * 5, first_seed=30)
+
+    needs = "late reaches 0.9 after a median of 16 (15 to 18) epochs, 5 of 5 runs"
+    assert _asked(short, late) == f"{needs}; short was followed to 8 epochs only."
+    assert _asked(late, short, shorter) == f"{needs}; 2 recipes were not followed that far."
+    assert _asked(late, long).startswith("late reaches 0.9 first after ")
+    both = _asked(late, short, long)
+    assert both.startswith(f"{needs}; long, the next, needs more (p = ")
+    assert both.endswith("; short was followed to 8 epochs only.")
 
 
 def test_two_recipes_with_one_median_are_undecided() -> None:

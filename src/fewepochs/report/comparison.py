@@ -162,7 +162,20 @@ def _tests(pair: compare.Pair, found: compare.Comparison) -> str:
     if within.p is not None:
         floor = f", the least that {within.pairs} pairs can give" if within.p == within.smallest_p else ""
         parts.append(f"within {within.pairs} pairs p = {p_value(within.p)}{floor}")
-    return ", ".join(parts) + ("" if pair.p_corrected < SIGNIFICANT else ": this could be chance")
+    return ", ".join(parts) + _meaning(pair)
+
+
+def _meaning(pair: compare.Pair) -> str:
+    """Return what to say after a p: that it is no proof, or that it speaks for the arm with the higher median."""
+    if pair.p_corrected is None or pair.p_corrected >= SIGNIFICANT:
+        return ": this could be chance"
+    sooner, median = (pair.logrank.excess or 0) > 0, pair.median_ratio
+    lower = next((sign for end, sign in ((median.below, True), (median.above, False)) if end is not None), None)
+    if median.value is not None:
+        lower = median.value < 1 if median.value != 1 else None
+    if lower is None or lower == sooner:
+        return ""
+    return f": by all of their runs {pair.first if sooner else pair.second} needs less, whatever the medians say"
 
 
 def _corrected_for(found: compare.Comparison) -> str:

@@ -7,10 +7,12 @@ for how many were made. What was not reached, or not tested, is said as that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fewepochs.report import comparison, comparison_console
+from fewepochs.stats import arms
 
 
 def build(found: Mapping[str, Any]) -> str:
@@ -20,19 +22,23 @@ def build(found: Mapping[str, Any]) -> str:
     if not found["targets"]:
         return f"No target was asked. {_best(found)}"
     for target in sorted(found["targets"], reverse=True):
-        rows = sorted(_with_median(found, target), key=lambda row: (row["median"]["value"], row["arm"]))
-        if rows:
-            return _reached(rows, found, target=target)
+        rows = sorted((row for row in found["rows"] if row["target"] == target), key=_place)
+        if rows[0]["median"]["value"] is not None:
+            return _reached(rows[0], rows[1:], found, target=target)
     return _none_reached(found)
 
 
-def _with_median(found: Mapping[str, Any], target: float) -> list[Mapping[str, Any]]:
-    return [row for row in found["rows"] if row["target"] == target and row["median"]["value"] is not None]
+def _place(row: Mapping[str, Any]) -> tuple[float, float, float, str]:
+    """Return what arms are put in order by: medians; where there are none, means, then the share that arrived."""
+    known = [row[name]["value"] for name in ("median", "restricted_mean")]
+    median, mean = (math.inf if value is None else value for value in known)
+    return median, mean, -row["reached"] / max(1, row["n"]), row["arm"]
 
 
-def _reached(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any], *, target: float) -> str:
-    """Return which recipe gets to `target` first; `rows` are those with a median, the lowest first."""
-    best, others = rows[0], [row for row in found["rows"] if row["target"] == target and row is not rows[0]]
+def _reached(
+    best: Mapping[str, Any], others: Sequence[Mapping[str, Any]], found: Mapping[str, Any], *, target: float
+) -> str:
+    """Return that `best` gets to `target` first, or why that is not known; `others` are in order."""
     number = comparison_console.point if best["n"] == 1 else comparison_console.estimate
     needs = f"{number(best['median'], by=found['by'])} {comparison.UNITS[found['by']]}"
     told = [
@@ -45,26 +51,51 @@ def _reached(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any], *, tar
             f"{best['pinned']} of these crossings {'is' if best['pinned'] == 1 else 'are'} pinned to a drop of the rate"
         )
     first = ""
-    if others:
-        second = rows[1] if len(rows) > 1 else others[0]
-        first = " first" if second["median"]["value"] != best["median"]["value"] else ""
-        told.append(_lead(best, second, found, target=target))
+    unknown = [row for row in others if not _is_behind(row, best)]
+    behind = [row for row in others if row not in unknown]
+    if behind:
+        ahead, lead = _lead(best, behind[0], found, target=target)
+        told.append(lead)
+        first = " first" if ahead and not unknown else ""
+    if unknown:
+        told.append(_not_followed(unknown, by=found["by"]))
     verb = "holds" if found["rule"] == "held" else "reaches"
     return f"{best['arm']} {verb} {target:g}{first} {'; '.join(told)}."
 
 
-def _lead(best: Mapping[str, Any], second: Mapping[str, Any], found: Mapping[str, Any], *, target: float) -> str:
-    """Return whether `best` is shown to need less than `second`, the next."""
-    arms = {best["arm"], second["arm"]}
+def _is_behind(row: Mapping[str, Any], best: Mapping[str, Any]) -> bool:
+    """Return whether the row's median is known to be no smaller than the best one."""
+    return row["median"]["value"] is not None or (row["median"]["above"] or 0) >= best["median"]["value"]
+
+
+def _not_followed(rows: Sequence[Mapping[str, Any]], *, by: arms.By) -> str:
+    """Return that `rows` were not followed far enough to be placed."""
+    if len(rows) > 1:
+        return f"{len(rows)} recipes were not followed that far"
+    (row,) = rows
+    if row["median"]["above"] is None:
+        return f"nothing is known of {row['arm']}"
+    longest = comparison_console.point({**row["median"], "value": row["median"]["above"]}, by=by)
+    return f"{row['arm']} was followed to {longest} {comparison.UNITS[by]} only"
+
+
+def _lead(
+    best: Mapping[str, Any], second: Mapping[str, Any], found: Mapping[str, Any], *, target: float
+) -> tuple[bool, str]:
+    """Return whether `best` may be called first, and whether it is shown to need less than `second`, the next."""
+    arms_asked = {best["arm"], second["arm"]}
     pairs = [pair for pair in found["pairs"] if pair["target"] == target]
-    p = next((pair["p_corrected"] for pair in pairs if {pair["first"], pair["second"]} == arms), None)
+    pair = next((pair for pair in pairs if {pair["first"], pair["second"]} == arms_asked), None)
     if second["median"]["value"] == best["median"]["value"]:
-        return f"{second['arm']} has the same median: undecided"
-    if p is None:
-        return f"its lead over {second['arm']} was not tested"
-    if p < comparison.SIGNIFICANT:
-        return f"{second['arm']}, the next, needs more (p = {comparison.p_value(p)})"
-    return f"its lead over {second['arm']} could be chance (p = {comparison.p_value(p)})"
+        return False, f"{second['arm']} has the same median: undecided"
+    if pair is None or pair["p_corrected"] is None:
+        return True, f"its lead over {second['arm']} was not tested"
+    p = comparison.p_value(pair["p_corrected"])
+    if pair["p_corrected"] >= comparison.SIGNIFICANT:
+        return True, f"its lead over {second['arm']} could be chance (p = {p})"
+    if (pair["logrank"]["excess"] > 0) == (pair["first"] == best["arm"]):
+        return True, f"{second['arm']}, the next, needs more (p = {p})"
+    return False, f"by all of their runs {second['arm']} needs less (p = {p}): median and test disagree"
 
 
 def _none_reached(found: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ def json_block(content: object) -> Markup:
 def template() -> jinja2.Template:
     """Return the page's template."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_visible)
-    environment.filters.update(_FORMATS, sentence=lambda text: text[:1].upper() + text[1:])
+    environment.filters.update(_FORMATS, numbers=_numbers, sentence=lambda text: text[:1].upper() + text[1:])
     environment.globals["cell"] = _cell
     return environment.from_string(asset("page.html.jinja"))
 
@@ -62,6 +62,12 @@ def _cell(value: float | None, form: str, reason: str) -> Markup:
         return Markup(f'<td class="absent reason">{escape(visible.shown(reason))}</td>')
     number = "" if form == "joules" else ' class="number"'
     return Markup(f"<td{number}>{_FORMATS[form](value)}</td>")
+
+
+def _numbers(row: Sequence[str]) -> Markup:
+    """Return a row's cells, the first of them its head: a page has tens of thousands, too many for a template."""
+    first, *rest = (escape(visible.shown(text)) for text in row)
+    return Markup(f'<th scope="row">{first}</th>{"".join(f"<td>{text}</td>" for text in rest)}')
 
 
 def _data(value: float, text: str) -> Markup:

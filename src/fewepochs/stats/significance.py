@@ -56,6 +56,7 @@ class Test(Record):
     method: Literal["exact", "monte-carlo"] | None = None
     rearrangements: Count | None = None
     smallest_p: Fraction | None = None
+    excess: Finite | None = None
     chi2: Finite | None = None
     chi2_p: Fraction | None = None
     reason: str | None = None
@@ -84,14 +85,15 @@ def logrank(first: survival.Sample, second: survival.Sample) -> Test:
     if not any(both.reached):
         return Test(n=n, reason=NOBODY)
     found = scores(both)
-    observed = abs(float(found[: first.n].sum()))
+    excess = float(found[: first.n].sum())
     members = memberships(first.n, second.n)
-    chi2 = _chi_square(both, first=first, observed=observed)
+    chi2 = _chi_square(both, first=first, observed=excess)
     return Test(
         n=n,
+        excess=excess,
         chi2=chi2,
         chi2_p=None if chi2 is None else float(scipy.special.chdtrc(1, chi2)),
-        **_shares(np.abs(members @ found), observed, exact=len(members) == math.comb(n, first.n)),
+        **_shares(np.abs(members @ found), abs(excess), exact=len(members) == math.comb(n, first.n)),
     )
 
 
@@ -112,7 +114,7 @@ def paired(first: survival.Sample, second: survival.Sample) -> Test:
     differences = found[:pairs] - found[pairs:]
     signs = signs_of(pairs)
     shares = _shares(np.abs(signs @ differences), abs(float(differences.sum())), exact=len(signs) == 2**pairs)
-    return Test(n=2 * pairs, pairs=pairs, **shares)
+    return Test(n=2 * pairs, pairs=pairs, excess=float(found[:pairs].sum()), **shares)
 
 
 def holm(ps: Sequence[float | None], *, looks: int = 1) -> tuple[float | None, ...]:
