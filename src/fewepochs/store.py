@@ -123,6 +123,11 @@ def read(path: Path) -> StoredRun:
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment, evaluations)
 
 
+def furthest(runs: Sequence[StoredRun]) -> StoredRun:
+    """Return the one of `runs`, all of one recipe and seed, that has most epochs; of equals the first by its path."""
+    return min(runs, key=lambda run: (-len(run.epochs), str(run.path)))
+
+
 def is_run(path: Path) -> bool:
     """Return whether the folder `path` holds a run. Raises StorageError where that cannot be seen."""
     try:

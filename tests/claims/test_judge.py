@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from claim_runs import PUBLISHED_GPU, claim_run, experiment
+from claim_runs import DROP, PUBLISHED_GPU, claim_run, experiment
 from fewepochs import store
-from fewepochs.claims import catalogue, matching
+from fewepochs.claims import catalogue, evidence, judge, matching, rules
 from fewepochs.report import replication
+from fewepochs.stats import ranges
 
 BASE = experiment("part1-bs64")
 AS_PUBLISHED = {30: 0.90, 82: 0.915, 84: 0.921, 120: 0.926, 133: 0.9298}
@@ -97,17 +98,50 @@ def test_fewer_than_five_runs_are_shown_and_not_judged(n: int) -> None:
     assert (item["verdict"], item["rule"], item["value"], item["n"]) == ("not testable", "few-runs", 84, n)
 
 
+@pytest.mark.parametrize(
+    ("reached", "n", "told"),
+    [
+        (50, 80, "does not reach 84%, the claim"),
+        (10, 20, "does not reach 84%, the claim"),
+        (24, 30, "lies above one half and reaches 84%, the claim"),
+        (4, 6, "leaves open whether most runs arrive, or fewer than 84%, the claim"),
+    ],
+)
+def test_a_share_of_nobody_knows_how_many_is_told_as_it_is_judged(reached: int, n: int, told: str) -> None:
+    (claim, item), *_ = [
+        (claim, item)
+        for claim in catalogue.claims()
+        for item in claim.items
+        if isinstance(item, catalogue.Share) and item.share is not None
+    ]
+    epochs = [1.0] * reached + [item.within + 1.0] * (n - reached)
+    finding = rules.share(item, [ranges.exactly(epoch) for epoch in epochs])
+
+    assert item.share == 0.84
+    assert replication.reason(claim, judge.Judged(item, finding, 0, ())) == (
+        f"the interval of the share (95%) of {n} runs {told}"
+    )
+
+
 # --- which runs -------------------------------------------------------------------------------------------------------
 
 
 def test_twins_count_once_and_seeds_come_in_order() -> None:
     runs = five()
-    again = claim_run(BASE, {}, seed=3, folder="again")
+    again = claim_run(BASE, {}, seed=3, folder="see-again")
     matched = matching.match(BASE.load(), [*runs[::-1], again])
     assert [run.recipe.seed for run in matched.runs] == [0, 1, 2, 3, 4]
     assert matched.copies == (again,)
     found = replication.build(catalogue.find("part1-bs64"), [*runs, again])
-    assert found["experiments"][0]["copies"] == ["again"]
+    assert found["experiments"][0]["copies"] == ["see-again"]
+
+
+def test_of_twins_the_one_that_got_furthest_counts_in_any_order() -> None:
+    whole = claim_run(BASE, {}, seed=3, folder="whole")
+    crashed = claim_run(BASE, {}, seed=3, folder="a-crashed-one", epochs=3, state="crashed")
+    for runs in ([whole, crashed], [crashed, whole]):
+        matched = matching.match(BASE.load(), runs)
+        assert (matched.runs, matched.copies) == ((whole,), (crashed,))
 
 
 def test_near_runs_are_named_with_what_differs_and_far_ones_counted() -> None:
@@ -155,6 +189,20 @@ def test_noise_is_compared_over_batch_sizes() -> None:
     assert growing["verdict"] == "reproduced"
     (missing,) = items("part1-noise", runs[:4]).values()
     assert (missing["verdict"], missing["reason"]) == ("not testable", "1 of 3 recipes have no run")
+
+
+def test_a_run_that_is_not_through_with_the_first_rate_has_no_settled_noise() -> None:
+    """Noise dies away: the second half of what such a run has of the phase is an earlier one than the others'."""
+    ones = catalogue.experiments(catalogue.find("part1-noise"))
+    done = [claim_run(one, {}, seed=s, wiggle=0.01 * (k + 1)) for k, one in enumerate(ones[:2]) for s in range(2)]
+    runs = [claim_run(ones[2], {}, seed=s, wiggle=0.03, epochs=DROP, state="running") for s in range(2)]
+    (standing,) = items("part1-noise", [*done, *runs]).values()
+
+    assert standing["verdict"] == "not testable"
+    assert standing["reason"] == "2 of 6 runs: not through with the first rate"
+    assert evidence.settled_noise(claim_run(ones[0], {}, wiggle=0.01, epochs=DROP + 1, state="running")) == (
+        evidence.settled_noise(claim_run(ones[0], {}, wiggle=0.01))
+    )
 
 
 def test_our_reading_of_a_source_is_said() -> None:

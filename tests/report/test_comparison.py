@@ -70,7 +70,7 @@ def test_several_tests_are_corrected_and_it_is_said_for_how_many() -> None:
 def test_a_test_that_speaks_for_the_higher_median_says_so() -> None:
     late, early = [16] * 11 + [None] * 9, [*range(2, 11), *[17] * 11]
     runs = [
-        dataclasses.replace(make_run(f"batch_size={size}", seed=seed), epochs=crossing_arms.run(epoch).epochs)
+        dataclasses.replace(make_run(f"batch_size={size}", seed=seed), epochs=tuple(crossing_arms.run(epoch).epochs))
         for size, crossings in ((32, late), (64, early))
         for seed, epoch in enumerate(crossings)
     ]
@@ -158,6 +158,10 @@ def test_pinned_crossings_copies_and_test_images_are_said() -> None:
     copied = caveats(make_run(seed=1), make_run(seed=1, folder="elsewhere"))
     assert "elsewhere has the recipe and seeds of" in copied
     assert "n = 1" in copied
+    crashed = make_run(seed=1, folder="a-crashed-one", epochs=3, state="crashed")
+    for runs in ((crashed, make_run(seed=1)), (make_run(seed=1), crashed)):
+        assert "a-crashed-one has the recipe and seeds of" in caveats(*runs)
+        assert comparison.build(runs, targets=(0.9,))["rows"][0]["reached"] == 1
     assert "chosen on the test set" in caveats(make_run())
 
 

@@ -122,6 +122,19 @@ def test_all_censored_gives_a_bound_and_no_estimate() -> None:
     assert row.seeds_needed is None
 
 
+def test_runs_that_ended_early_are_in_the_share_whether_they_arrived_or_not() -> None:
+    """Ten runs at epoch 10 of 20, three of them there: the other seven may come or not."""
+    runs = tuple(run(5 if seed < 3 else None, seed=seed, epochs=10, state="running") for seed in range(10))
+    (row,) = ask(arms.Arm("a", runs)).rows
+    whole = estimates.share(3, 10, confidence=0.95)
+
+    assert (row.early, row.share.value, row.share.n) == (7, None, 10)
+    assert (row.share.low, row.share.high) == (whole.low, 1)
+    part = estimates.share(3, 10, unknown=2, confidence=0.95)
+    assert (part.low, part.high) == (whole.low, estimates.share(5, 10, confidence=0.95).high)
+    assert part.reason == "2 of 10 runs ended before their budget"
+
+
 @pytest.mark.parametrize("crossings", [[], [4], [None], [1, 1, 1], [4, 4, None], [None, None]])
 @pytest.mark.parametrize("others", [[], [4], [None], [1, 1, 1], [9, 10, 11]])
 @pytest.mark.parametrize("by", ["epochs", "seconds", "joules"])
@@ -150,7 +163,8 @@ def test_runs_without_an_epoch_count_and_say_nothing(by: arms.By) -> None:
     (row,) = ask(nothing, by=by).rows
     assert (row.n, row.reached, row.early, row.horizon) == (2, 0, 2, None)
     assert (row.median.value, row.median.above, row.restricted_mean.reason) == (None, None, "no epoch done")
-    assert row.share.reason == "no run was followed to its end"
+    assert row.share.reason == "2 of 2 runs ended before their budget"
+    assert (row.share.low, row.share.high) == (0, 1)
     (pair,) = ask(nothing, arm("b", [4, 5, 6]), by=by).pairs
     assert (pair.median_ratio.value, pair.logrank.n) == (None, 5)
     assert pair.logrank.p is not None

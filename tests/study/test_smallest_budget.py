@@ -128,7 +128,7 @@ def test_the_answer_stands_beside_what_a_long_run_would_have_said(question: budg
     page = smallest_budget.build(told(question, tmp_path, CURVES))
     text = "\n".join(page.notes)
     assert page.notes[0] == "10 epochs: with 10, 5 of 5 runs reach 0.8; with 9, 3 of 5 runs reach 0.8."
-    assert "Read off the runs with 20 epochs, the answer would have been 16 epochs" in text
+    assert "Read off the runs with 20 epochs, the answer would have been 18 epochs, when 4 of 5 were there" in text
     assert "That is another question" in text
     assert "even 5 of 5 bear out 48% at 95%. It takes 17 runs" in text
     assert "By its interval, 4 epochs are not enough" in text
@@ -141,7 +141,7 @@ def test_the_answer_stands_beside_what_a_long_run_would_have_said(question: budg
 def test_a_target_out_of_reach_has_a_bound_and_no_number(question: budgets.Question, tmp_path: Path) -> None:
     page = smallest_budget.build(told(question, tmp_path, {20: [(0.5,) * 20] * 5}))
     assert page.notes[0] == "More than 20 epochs: with 20, 0 of 5 runs reach 0.8."
-    assert "the answer would have been that the target is not reached" in "\n".join(page.notes)
+    assert "the answer would have been that 80% of them do not arrive" in "\n".join(page.notes)
     assert page.tables[0].data[0]["median_crossing"] is None
 
 

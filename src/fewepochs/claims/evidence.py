@@ -13,7 +13,7 @@ from statistics import median
 from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.claims import catalogue
-from fewepochs.stats import ranges
+from fewepochs.stats import noise, ranges
 from fewepochs.stats import target as crossing_rules
 
 NO_EPOCH = "no epoch done"
@@ -106,6 +106,18 @@ def _shared(run: store.StoredRun) -> str | None:
     """Return that other runs were trained beside this one, if they were: a claim is of a run alone."""
     count = runtimes.together(run.environment)
     return f"{count} runs at a time shared the device" if count > 1 else None
+
+
+def settled_noise(run: store.StoredRun) -> float | str:
+    """Return the noise of val_loss over the second half of the first rate's epochs, or why it is not known.
+
+    It dies away with the epochs: of a run that has not had all of them the second half would be an earlier one.
+    """
+    epochs = run.own_epochs
+    if len(noise.first_phase(epochs)) == len(epochs) < run.recipe.budget.epochs:
+        return "not through with the first rate"
+    found = noise.settled(epochs)
+    return "too few epochs at the first rate" if found is None else found
 
 
 def device(run: store.StoredRun) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from fewepochs import store
 from fewepochs.claims import catalogue, evidence, matching, rules
-from fewepochs.stats import noise, ranges
+from fewepochs.stats import ranges
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ def _typical(claim: catalogue.Claim, item: catalogue.Typical, runs: Sequence[sto
 
 
 def _trend(arms: Sequence[Sequence[store.StoredRun]]) -> rules.Finding:
-    found = [[noise.settled(run.own_epochs) for run in arm] for arm in arms]
-    known = [[value for value in arm if value is not None] for arm in found]
-    if any(arm and not values for arm, values in zip(arms, known, strict=True)):
-        return rules.without("not-measured", n=sum(map(len, arms)), reason="too few epochs at the first rate")
-    return rules.trend(known)
+    told = [[evidence.settled_noise(run) for run in arm] for arm in arms]
+    n = sum(map(len, arms))
+    absent = Counter(one for arm in told for one in arm if isinstance(one, str))
+    if absent:
+        reason = "; ".join(f"{count} of {n} runs: {why}" for why, count in sorted(absent.items()))
+        return rules.without("not-measured", n=n, reason=reason)
+    return rules.trend([[one for one in arm if not isinstance(one, str)] for arm in told])

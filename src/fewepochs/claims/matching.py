@@ -27,7 +27,10 @@ class Near:
 
 @dataclass(frozen=True)
 class Matched:
-    """Runs sorted by an experiment: `runs` are of it, by rising seeds and each seed once; `copies` stand twice."""
+    """Runs sorted by an experiment: `runs` are of it, by rising seeds, each seed once; `copies` say no more than these.
+
+    Of runs with the same seeds the one that got furthest says all that they know (`store.furthest`).
+    """
 
     runs: tuple[store.StoredRun, ...]
     copies: tuple[store.StoredRun, ...]
@@ -38,8 +41,8 @@ class Matched:
 
 def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
     """Return `runs` sorted by whether they are of the experiment `wanted`, whatever its seeds."""
-    own: dict[tuple[int, ...], store.StoredRun] = {}
-    copies, near, others, foreign = [], [], 0, 0
+    own: dict[tuple[int, ...], list[store.StoredRun]] = {}
+    near, others, foreign = [], 0, 0
     for run in runs:
         if isinstance(run.recipe, foreign_runs.Foreign):
             foreign += 1
@@ -49,17 +52,13 @@ def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
             others += 1
         elif told:
             near.append(Near(run, told))
-        elif own.setdefault(seeds(run.recipe), run) is not run:
-            copies.append(run)
-    in_order = tuple(run for _, run in sorted(own.items(), key=lambda pair: pair[0]))
-    return Matched(in_order, tuple(copies), tuple(near), others, foreign)
+        else:
+            own.setdefault(foreign_runs.seeds(run.recipe), []).append(run)
+    in_order = tuple(store.furthest(alike) for _, alike in sorted(own.items()))
+    copies = tuple(run for alike in own.values() for run in alike if run not in in_order)
+    return Matched(in_order, copies, tuple(near), others, foreign)
 
 
 def apart(wanted: recipes.Recipe, other: recipes.Recipe) -> tuple[str, ...]:
     """Return in what `other` differs from `wanted`, seeds and labels aside."""
     return tuple(line for line in recipes.differences(wanted, other) if not line.startswith("seeds."))
-
-
-def seeds(recipe: recipes.Recipe) -> tuple[int, ...]:
-    """Return the seeds of a recipe's streams: runs of one experiment with the same ones are one observation."""
-    return tuple(recipe.stream_seed(stream) for stream in recipes.STREAMS)

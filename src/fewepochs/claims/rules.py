@@ -162,21 +162,21 @@ def share(item: catalogue.Share, runs: Sequence[ranges.Bounds]) -> Finding:
     n = len(runs)
     sure = sum(run.high is not None and run.high <= item.within for run in runs)
     possible = sum(run.low <= item.within for run in runs)
-    least, most = (estimates.share(k, n, confidence=CONFIDENCE) for k in (sure, possible))
-    assert least.low is not None and most.high is not None, "there are runs"  # noqa: PT018
+    ours = estimates.share(sure, n, unknown=possible - sure, confidence=CONFIDENCE)
+    assert ours.low is not None and ours.high is not None, "there are runs"  # noqa: PT018
     low, high = share_region(item)
-    inside = low <= least.low and most.high <= high + 1e-12
-    apart = most.high < low or least.low > high
+    inside = low <= ours.low and ours.high <= high + 1e-12
+    apart = ours.high < low or ours.low > high
     if item.share is not None:  # "84% of runs", of nobody knows how many: most runs arrive, and 84% may
-        inside, apart = least.low > low and most.high >= item.share, most.high < item.share
+        inside, apart = ours.low > low and ours.high >= item.share, ours.high < item.share
     few = n < FEWEST
     return Finding(
         verdict="not testable" if few or not (inside or apart) else "reproduced" if inside else "not reproduced",
         why="few-runs" if few else "inside" if inside else "outside" if apart else "overlap",
         n=n,
-        value=sure / n if sure == possible else None,
-        low=least.low,
-        high=most.high,
+        value=ours.value,
+        low=ours.low,
+        high=ours.high,
         coverage=CONFIDENCE,
         claimed_low=low,
         claimed_high=high,

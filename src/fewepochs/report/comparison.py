@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from fewepochs import runtime as runtimes
@@ -35,7 +36,7 @@ def build(
 ) -> dict[str, Any]:
     """Return what `runs` say about `targets` (the recipes' where there are none) as JSON-able data.
 
-    Arguments as for `stats.compare.compare`. Two runs of one recipe and seed are one observation: the first counts.
+    Arguments as for `stats.compare.compare`. Two runs of one recipe and seed are one observation: the longer counts.
     "held" asks for as many evaluations as the most demanding of the recipes does.
     """
     asked = summary.resolve_targets(runs, targets=targets)
@@ -80,15 +81,20 @@ def _run(run: labels.Run) -> arms.Run:
 
 
 def without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], list[str]]:
-    """Return `groups` with each seed once, and a caveat for what was left out."""
+    """Return `groups` with each seed once, by the run that got furthest, and a caveat for what was left out."""
     kept, caveats = [], []
     for group in groups:
-        first: dict[tuple[int, ...], labels.Run] = {}
+        alike: dict[tuple[int, ...], dict[Path, labels.Run]] = {}
         for run in group.runs:
-            other = first.setdefault(foreign_runs.seeds(run.stored.recipe), run)
-            if other is not run:
-                caveats.append(f"{run.label} has the recipe and seeds of {other.label}: one observation, counted once.")
-        kept.append(labels.Group(group.label, group.digest, tuple(first.values())))
+            alike.setdefault(foreign_runs.seeds(run.stored.recipe), {})[run.stored.path] = run
+        chosen = [runs[store.furthest([run.stored for run in runs.values()]).path] for runs in alike.values()]
+        for runs, used in zip(alike.values(), chosen, strict=True):
+            caveats += [
+                f"{run.label} has the recipe and seeds of {used.label}: one observation, counted once."
+                for run in runs.values()
+                if run is not used
+            ]
+        kept.append(labels.Group(group.label, group.digest, tuple(chosen)))
     return kept, caveats
 
 

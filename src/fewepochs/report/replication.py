@@ -248,6 +248,11 @@ def _region_reason(one: judge.Judged) -> str:
             return f"{claimed(item)} is {within} the range of {_runs(found.n)}, which holds one further run{holds}"
         case catalogue.Typical():
             return f"the interval of the median{holds} of {_runs(found.n)} {relation} {_region(one)}"
+        case catalogue.Share(share=float(share)):
+            lies = {"inside": "lies above", "outside": "does not reach", "overlap": "leaves open"}[found.why]
+            what = {"inside": f"one half and reaches {share:.0%}, the claim", "outside": f"{share:.0%}, the claim"}
+            told = what.get(found.why, f"whether most runs arrive, or fewer than {share:.0%}, the claim")
+            return f"the interval of the share{holds} of {_runs(found.n)} {lies} {told}"
         case catalogue.Share():
             return f"the interval of the share{holds} of {_runs(found.n)} {relation} {_region(one)}"
         case _:

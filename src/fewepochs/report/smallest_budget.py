@@ -16,7 +16,7 @@ from typing import Any
 
 import altair as alt
 
-from fewepochs import store
+from fewepochs import records, store
 from fewepochs.report import comparison, console, figures, picture, summary, table_text
 from fewepochs.stats import budgets, estimates, survival
 from fewepochs.stats import target as crossing_rules
@@ -33,8 +33,13 @@ class Row:
 
     tried: budgets.Tried
     runs: tuple[store.StoredRun, ...]
+    crossings: tuple[records.Crossing, ...]
     median: estimates.Estimate
-    pinned: int
+
+    @property
+    def pinned(self) -> int:
+        """How many crossings came within two epochs after a drop of the rate."""
+        return sum(bool(one.pinned) for one in self.crossings)
 
     @property
     def seconds(self) -> float:
@@ -74,7 +79,7 @@ def _rows(search: searches.Search) -> list[Row]:
         times = tuple(float(one.epoch or budget) for one in crossings)
         sample = survival.Sample(times, tuple(one.reached for one in crossings))
         median = estimates.bare_median(sample, confidence=budgets.CONFIDENCE)
-        rows.append(Row(found[budget], runs, median, sum(bool(one.pinned) for one in crossings)))
+        rows.append(Row(found[budget], runs, tuple(crossings), median))
     return rows
 
 
@@ -155,13 +160,16 @@ def _long_run(search: searches.Search, rows: Sequence[Row]) -> Iterator[str]:
     longest = next((row for row in rows if row.tried.budget == search.question.highest), None)
     if longest is None:
         return
-    if longest.median.value is None:
-        read = "that the target is not reached"
+    asked, n = search.question, longest.tried.n
+    wanted = budgets.needed(n, asked.share)
+    arrived = sorted(one.epoch for one in longest.crossings if one.epoch is not None)
+    if len(arrived) < wanted:
+        read = f"that {asked.share:.0%} of them do not arrive"
     else:
-        read = f"{longest.median.value:g} epochs (the median crossing)"
+        read = f"{arrived[wanted - 1]} epochs, when {wanted} of {n} were there"
     yield (
-        f"Read off the runs with {longest.tried.budget} epochs, the answer would have been {read}. That is another "
-        f"question: their schedule is stretched to {longest.tried.budget} epochs, and a smaller budget anneals sooner."
+        f"Read off the runs with {asked.highest} epochs, the answer would have been {read}. That is another "
+        f"question: their schedule is stretched to {asked.highest} epochs, and a smaller budget anneals sooner."
     )
 
 

@@ -97,11 +97,11 @@ def answer(rows: Mapping[int, Tried], *, lowest: int, highest: int, share: float
 
 
 def seeds_for_certainty(share: float) -> int:
-    """Return how many runs, all of which reach the target, show at the confidence that `share` of them do.
+    """Return how many runs, all of which reach the target, show at the confidence that `share` (in (0, 1)) of them do.
+
+    The lower end of the interval of n of n is the n-th root of half of what it leaves out.
 
     >>> seeds_for_certainty(0.8), seeds_for_certainty(0.5)
     (17, 6)
     """
-    return next(
-        n for n in range(1, 100_000) if (estimates.share(n, n, confidence=CONFIDENCE).low or 0.0) >= share - 1e-12
-    )
+    return max(1, math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(share) - 1e-9))

@@ -28,9 +28,9 @@ class Row(Record):
 
     `n` runs could be placed, `lost` could not (their seconds or joules are unknown); `reached` of the n got there,
     `pinned` of these within two epochs after a drop of the rate; `early` ended before their budget. `share` is that
-    of the runs that reached the target or were followed to the end of their budget. `seconds` and `joules` are
-    medians of the training up to the crossing. `seeds_needed` is None unless a width was asked for and a spread is
-    known.
+    of the runs that reach the target within their budget: a value where no run ended early, else an interval alone.
+    `seconds` and `joules` are medians of the training up to the crossing. `seeds_needed` is None unless a width was
+    asked for and a spread is known.
     """
 
     arm: str
@@ -190,7 +190,7 @@ class _Question(Record):
             pinned=asked.pinned,
             early=asked.early,
             lost=asked.lost,
-            share=estimates.share(sum(sample.reached), sample.n - asked.early, confidence=self.confidence),
+            share=estimates.share(sum(sample.reached), sample.n, unknown=asked.early, confidence=self.confidence),
             median=estimates.median(found, confidence=self.confidence),
             restricted_mean=estimates.restricted_mean(found, horizon=horizon, confidence=self.confidence),
             horizon=horizon,

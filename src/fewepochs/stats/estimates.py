@@ -22,8 +22,8 @@ class Estimate(Record):
     """An estimate from `n` runs.
 
     `low` and `high` are the interval at `confidence`; an end that is None is open, and where both are, `reason` says
-    why there is no interval. Where `value` is None, `above` or `below` is what can be said of it, and `reason` why
-    not more.
+    why there is no interval. Where `value` is None, `above` or `below` is what can be said of it (of a share, the
+    interval), and `reason` why not more.
     """
 
     value: Finite | None
@@ -111,17 +111,23 @@ def mean(values: Sequence[float], *, name: Sequence[int | str], confidence: floa
     return Estimate(value=value, low=low, high=high, n=n, confidence=confidence, reason=reason)
 
 
-def share(reached: int, n: int, *, confidence: float) -> Estimate:
+def share(reached: int, n: int, *, confidence: float, unknown: int = 0) -> Estimate:
     """Return the share of `n` runs that reached a target, with the exact interval of Clopper and Pearson 1934.
+
+    Of `unknown` runs more it is not known whether they would have. To leave them out would be to keep those of them
+    that arrived in time: the interval reaches from where none of them do to where all do, and there is no value.
 
     >>> share(0, 50, confidence=0.95).low
     0.0
     """
     if not n:
-        return Estimate(value=None, n=0, confidence=confidence, reason="no run was followed to its end")
-    tail = (1 - confidence) / 2
+        return Estimate(value=None, n=0, confidence=confidence, reason=NO_RUNS)
+    tail, possible = (1 - confidence) / 2, reached + unknown
     low = float(scipy.special.betaincinv(reached, n - reached + 1, tail)) if reached else 0.0
-    high = float(scipy.special.betaincinv(reached + 1, n - reached, 1 - tail)) if reached < n else 1.0
+    high = float(scipy.special.betaincinv(possible + 1, n - possible, 1 - tail)) if possible < n else 1.0
+    if unknown:
+        why = f"{unknown} of {n} runs ended before their budget"
+        return Estimate(value=None, low=low, high=high, n=n, confidence=confidence, reason=why)
     return Estimate(value=reached / n, low=low, high=high, n=n, confidence=confidence)
 
 
