@@ -59,7 +59,7 @@ def test_an_import_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatc
             raise StorageError("disk full")
         path.write_bytes(content)
 
-    monkeypatch.setattr(store, "write_whole", full)
+    monkeypatch.setattr(disk, "write_whole", full)
     with pytest.raises(StorageError, match="disk full"):
         foreign_runs.write(foreign_runs.make(), out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

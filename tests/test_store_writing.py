@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.errors import StorageError
 from run_folders import contents, cost, epoch, make
 
@@ -27,12 +27,12 @@ def test_a_file_where_a_folder_is_needed_is_a_storage_error(tmp_path: Path) -> N
     file = tmp_path / "file"
     file.write_bytes(b"mine")
     for path in (file, file / "run", file / "a" / "b", Path("/proc/fewepochs/run")):
-        with pytest.raises(StorageError, match=r"cannot be written: .*; free space, or choose another place"):
+        with pytest.raises(StorageError, match=r"cannot be written: .*; choose another place"):
             make(path)
         with pytest.raises(StorageError, match="cannot be written"), store.hold(path):
             pass
         with pytest.raises(StorageError, match="cannot be written"):
-            store.write_whole(path / "x", b"")
+            disk.write_whole(path / "x", b"")
     assert file.read_bytes() == b"mine"
 
 
@@ -42,7 +42,7 @@ def test_a_failed_replacement_keeps_the_old_content_and_leaves_no_stray(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, code: int
 ) -> None:
     target = tmp_path / "status.json"
-    store.write_whole(target, b"old")
+    disk.write_whole(target, b"old")
 
     def fail(*_arguments: object, **_named: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -56,10 +56,11 @@ def test_a_failed_replacement_keeps_the_old_content_and_leaves_no_stray(
             case _:
                 broken.setattr(Path, "open", fail)
         with pytest.raises(StorageError) as caught:
-            store.write_whole(target, b"new")
+            disk.write_whole(target, b"new")
     need = rf"{os.strerror(code)}: needs 3 bytes" if code in (errno.ENOSPC, errno.EDQUOT) else os.strerror(code)
     free = r", [\d,.]+ (bytes|MB) free" if code == errno.ENOSPC else ""
-    told = rf"{target}: cannot be written: {need}{free}; free space, or choose another place"
+    advice = "free space, or choose" if code in (errno.ENOSPC, errno.EDQUOT) else "choose"
+    told = rf"{target}: cannot be written: {need}{free}; {advice} another place"
     assert re.fullmatch(told, str(caught.value))
     assert contents(tmp_path) == {"status.json": b"old"}
 
@@ -67,7 +68,7 @@ def test_a_failed_replacement_keeps_the_old_content_and_leaves_no_stray(
 def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name holds one of the two at any time; the new one is on disk before it has the name."""
     target = tmp_path / "status.json"
-    store.write_whole(target, b"old")
+    disk.write_whole(target, b"old")
     seen = []
     sync = os.fsync
 
@@ -76,7 +77,7 @@ def test_a_reader_sees_the_old_or_the_new_content(tmp_path: Path, monkeypatch: p
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    store.write_whole(target, b"new")
+    disk.write_whole(target, b"new")
     assert seen == [(b"old", False), (b"new", True)]
 
 
@@ -99,13 +100,13 @@ def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
 
 def test_a_folder_becomes_a_run_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    write = store.write_whole
+    write = disk.write_whole
 
     def noted(path: Path, content: bytes) -> None:
         order.append(path.name)
         write(path, content)
 
-    monkeypatch.setattr(store, "write_whole", noted)
+    monkeypatch.setattr(disk, "write_whole", noted)
     make(tmp_path)
     assert order == ["environment.json", "status.json", "recipe.toml"]
 
@@ -185,14 +186,14 @@ def test_folders_in_which_nothing_was_begun_are_taken_away(tmp_path: Path) -> No
 
 
 def test_a_beginning_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = store.write_whole
+    write = disk.write_whole
 
     def full(path: Path, content: bytes) -> None:
         if path.name == "recipe.toml":
             raise StorageError("full")
         write(path, content)
 
-    monkeypatch.setattr(store, "write_whole", full)
+    monkeypatch.setattr(disk, "write_whole", full)
     with pytest.raises(StorageError, match="full"), store.hold(tmp_path / "runs" / "new"):
         make(tmp_path / "runs" / "new")
     assert list(tmp_path.iterdir()) == []

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import figures, images, measuring, tables, turns
+from fewepochs import disk
 from fewepochs import recipe as recipes
-from fewepochs.data import atomic, sources
+from fewepochs.data import sources
 from fewepochs.errors import FewEpochsError
 
 BUSY = 0.5
@@ -47,7 +48,7 @@ def main() -> int:
         return 130 if result["interrupted"] else 1
     print(tables.growth(result) if arguments.growth else tables.side_by_side(result))
     if arguments.to is not None:
-        with atomic.replacing(arguments.to) as file:
+        with disk.replacing(arguments.to) as file:
             file.write((json.dumps(result, indent=1) + "\n").encode())
     return 130 if result["interrupted"] else 0
 

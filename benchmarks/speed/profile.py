@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.speed import ours, turns
-from fewepochs.data import atomic
+from fewepochs import disk
 
 REST = "everything else"
 KINDS = {
@@ -101,7 +101,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if arguments.to is not None:
-        with atomic.replacing(arguments.to) as file:
+        with disk.replacing(arguments.to) as file:
             file.write((json.dumps(result, indent=1) + "\n").encode())
 
 

@@ -16,7 +16,6 @@ back when the process dies.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import functools
 import json
@@ -30,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fewepochs import logs
+from fewepochs import disk, logs
 from fewepochs import recipe as recipes
 from fewepochs.errors import RecipeError, StorageError
 from fewepochs.foreign import run as foreign_runs
@@ -173,13 +172,13 @@ class RunFolder:
 
     def require_space(self, need_bytes: int) -> None:
         """Raise StorageError unless there is room for so many bytes of checkpoints, what they take now included."""
-        _make(self.path)
+        disk.make_folder(self.path)
         taken = sum(file.stat().st_size for file in self.checkpoints.glob("*") if file.is_file())
         free = shutil.disk_usage(self.path).free
         if need_bytes > taken + free:
             raise StorageError(
-                f"{self.path}: too little space: checkpoints need {_size(need_bytes)}, {_size(taken + free)} free; "
-                "free space, or choose another place"
+                f"{self.path}: too little space: checkpoints need {disk.size(need_bytes)}, {disk.size(taken + free)} "
+                "free; free space, or choose another place"
             )
 
     def sweep(self) -> None:
@@ -188,14 +187,14 @@ class RunFolder:
             try:
                 stray.unlink()
             except OSError as error:
-                raise _unwritable(stray, error) from None
+                raise disk.unwritable(stray, error) from None
 
     def set_aside(self, path: Path) -> None:
         """Rename a file that cannot be used, so that it is kept and not taken for one that can."""
         try:
-            path.replace(path.with_name(path.name + ".bad"))
+            path.replace(disk.bad(path))
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise disk.unwritable(path, error) from None
 
     def keep(self, epochs: int, *, steps: int | None = None) -> None:
         """Cut the logs back to the first `epochs` records, evaluations to `steps` (those of the epochs if None)."""
@@ -209,21 +208,21 @@ class RunFolder:
 
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json."""
-        write_whole(self.path / STATUS, (status.model_dump_json(indent=2) + "\n").encode())
+        disk.write_whole(self.path / STATUS, (status.model_dump_json(indent=2) + "\n").encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Replace environment.json."""
         text = json.dumps(environment, indent=2, sort_keys=True) + "\n"
-        write_whole(self.path / ENVIRONMENT, text.encode())
+        disk.write_whole(self.path / ENVIRONMENT, text.encode())
 
 
 def create(path: Path, *, recipe: recipes.Recipe, environment: Mapping[str, Any], status: RunStatus) -> RunFolder:
     """Fill the folder `path` for a run that starts. `recipe.toml` comes last: a folder that has it is a run."""
     folder = RunFolder(path)
-    _make(folder.checkpoints)
+    disk.make_folder(folder.checkpoints)
     folder.write_environment(environment)
     folder.write_status(status)
-    write_whole(path / RECIPE, recipes.to_toml(recipe).encode())
+    disk.write_whole(path / RECIPE, recipes.to_toml(recipe).encode())
     return folder
 
 
@@ -237,11 +236,11 @@ def bring_in(
 ) -> None:
     """Fill the folder `path`, which must be held, with a foreign run. `foreign.toml` comes last, as a recipe does."""
     folder = RunFolder(path)
-    _make(path)
+    disk.make_folder(path)
     folder.write_environment(environment)
     folder.write_status(status)
     _rewrite(path / EPOCHS, epochs)
-    write_whole(path / FOREIGN, foreign_runs.to_toml(foreign).encode())
+    disk.write_whole(path / FOREIGN, foreign_runs.to_toml(foreign).encode())
 
 
 @contextmanager
@@ -297,13 +296,13 @@ def _lock(path: Path, what: str) -> int:
     """Return the descriptor of the folder's lock, locked by this process."""
     lock = path / LOCK
     for _ in range(10):
-        _make(path)
+        disk.make_folder(path)
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:  # another process has just taken the empty folder away
             continue
         except OSError as error:
-            raise _unwritable(lock, error) from None
+            raise disk.unwritable(lock, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -312,7 +311,7 @@ def _lock(path: Path, what: str) -> int:
             raise StorageError(f"{path}: {owner} is working on {what}; wait for it, or stop it") from None
         except OSError as error:  # a file system without locks
             os.close(descriptor)
-            raise _unwritable(lock, error) from None
+            raise disk.unwritable(lock, error) from None
         # Between open and flock the former owner may have taken the file away: a lock that no one else would see.
         with suppress(OSError):
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
@@ -343,22 +342,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file `path` so that a reader, or a crash, sees the old or the new content and no mixture."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise _unwritable(path, error, need_bytes=len(content)) from None
-
-
 def _append(path: Path, record: Record) -> None:
     line = record.model_dump_json().encode() + b"\n"
     try:
@@ -367,37 +350,8 @@ def _append(path: Path, record: Record) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise _unwritable(path, error, need_bytes=len(line)) from None
+        raise disk.unwritable(path, error, need_bytes=len(line)) from None
 
 
 def _rewrite(path: Path, records: Sequence[Record]) -> None:
-    write_whole(path, b"".join(record.model_dump_json().encode() + b"\n" for record in records))
-
-
-def _make(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unwritable(path: Path, error: OSError, *, need_bytes: int | None = None) -> StorageError:
-    what = error.strerror or str(error)
-    if need_bytes is not None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        what += f": needs {_size(need_bytes)}"
-    if error.errno == errno.ENOSPC:
-        with suppress(OSError):
-            what += f", {_size(shutil.disk_usage(path.parent).free)} free"
-    return StorageError(f"{path}: cannot be written: {what}; free space, or choose another place")
-
-
-def _size(count: int) -> str:
-    return f"{count:,} bytes" if count < 100_000 else f"{count / 1e6:,.1f} MB"
+    disk.write_whole(path, b"".join(record.model_dump_json().encode() + b"\n" for record in records))

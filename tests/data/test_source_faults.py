@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cifar_files import PUBLISHED, assert_whole, load, put_archive, put_folder
 
+from fewepochs import disk
 from fewepochs.data import sources
 from fewepochs.errors import DataError
 
@@ -70,7 +71,7 @@ def test_a_damaged_archive_in_the_own_cache_is_kept_as_bad(how: str, tmp_path: P
     with pytest.raises(DataError, match=r"renamed to cifar-10-python\.tar\.gz\.bad"):
         load("cifar10")
     assert [entry.name for entry in path.parent.iterdir()] == [path.name + ".bad"]
-    assert path.with_name(path.name + ".bad").read_bytes() == data
+    assert disk.bad(path).read_bytes() == data
 
 
 def test_an_archive_of_the_other_data_set_is_named(tmp_path: Path) -> None:

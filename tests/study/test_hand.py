@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import run_folders
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.study import hand
 
 
@@ -69,7 +69,7 @@ def test_a_crash_while_unpacking_leaves_a_folder_that_can_be_gone_on_with(
     new = run_folders.make(tmp_path / "new", epochs=2)
     (new.checkpoints / "step-20.ckpt").write_bytes(b"2")
     new.write_status(run_folders.status("finished", epochs=2))
-    files, real, whole = hand.pack(new.path), store.write_whole, set[str]()
+    files, real, whole = hand.pack(new.path), disk.write_whole, set[str]()
 
     for survive in range(len(files)):
         path = tmp_path / f"crash-{survive}"
@@ -81,7 +81,7 @@ def test_a_crash_while_unpacking_leaves_a_folder_that_can_be_gone_on_with(
                 raise KeyboardInterrupt
             real(file, content)
 
-        monkeypatch.setattr(store, "write_whole", write)
+        monkeypatch.setattr(disk, "write_whole", write)
         with pytest.raises(KeyboardInterrupt):
             hand.unpack(path, files)
         found = store.read(path)
@@ -96,7 +96,7 @@ def test_a_crash_while_unpacking_leaves_a_folder_that_can_be_gone_on_with(
 def test_a_new_folder_is_a_run_only_when_all_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = hand.pack(run_folders.make(tmp_path / "run", epochs=1).path)
     written: list[str] = []
-    monkeypatch.setattr(store, "write_whole", lambda path, content: written.append(path.name))
+    monkeypatch.setattr(disk, "write_whole", lambda path, content: written.append(path.name))
     hand.unpack(tmp_path / "other", files)
     assert written[-1] == store.RECIPE
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.api import collector
-from fewepochs.errors import Problem, RecipeError, StorageError
+from fewepochs.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
     from fewepochs.report import gallery, noise_phases, table_text
@@ -212,9 +212,6 @@ def report(
     Raises StorageError, and RecipeError for a file of `probes`.
     """
     content = page(runs, targets=targets, title=title, question=question, found=found, probes=probes)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{to.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(to, content.encode())
+    disk.make_folder(to.parent)
+    disk.write_whole(to, content.encode())
     return to

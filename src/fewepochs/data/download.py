@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from fewepochs import cache
-from fewepochs.data import atomic
+from fewepochs import cache, disk
 from fewepochs.data.layouts import Archive, Family
 from fewepochs.errors import DataError
 
@@ -34,10 +33,10 @@ def fetch(family: Family, folder: Path, *, say: Callable[[str], None]) -> Path:
     """
     archive = family.layouts[0].archive
     path = folder / archive.name
-    bad = path.with_name(path.name + ".bad")
+    bad = disk.bad(path)
     say(notice(family))
     try:
-        with atomic.replacing(path) as file:
+        with disk.replacing(path) as file:
             wrong = _receive(archive, file, say)
             if wrong is not None:
                 _keep(file, bad)
@@ -84,6 +83,6 @@ def _receive(archive: Archive, file: IO[bytes], say: Callable[[str], None]) -> s
 def _keep(file: IO[bytes], bad: Path) -> None:
     """Copy what was received to `bad`, to be looked at."""
     file.seek(0)
-    with atomic.replacing(bad) as copy:
+    with disk.replacing(bad) as copy:
         while chunk := file.read(_CHUNK):
             copy.write(chunk)

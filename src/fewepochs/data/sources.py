@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fewepochs import cache
-from fewepochs.data import archives, atomic, digits, download, layouts, npz, unpacked
+from fewepochs import cache, disk
+from fewepochs.data import archives, digits, download, layouts, npz, unpacked
 from fewepochs.data.images import DataSet, Images, digest
 from fewepochs.data.layouts import Family, Layout
 from fewepochs.errors import DataError
@@ -261,7 +261,7 @@ def _archive(find: _Find, family: Family, say: Callable[[str], None], families: 
         try:
             found, layout = archives.identify(file, path=path, families=families)
         except archives.WrongArchiveError as error:
-            bad = atomic.set_aside(path) if find.own else None
+            bad = disk.set_aside(path) if find.own else None
             kept = f" It was renamed to {bad.name}." if bad else ""
             raise DataError(f"{error}{kept} {_advice(family)}") from None
         except OSError as error:

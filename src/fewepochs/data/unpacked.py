@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fewepochs import cache
-from fewepochs.data import atomic, batches, npz
+from fewepochs import cache, disk
+from fewepochs.data import batches, npz
 from fewepochs.data.images import Images, digest
 from fewepochs.data.layouts import Family, Layout
 from fewepochs.errors import DataError
@@ -34,7 +34,7 @@ def read(family: Family, layout: Layout) -> tuple[Images, Images]:
             return _verified(npz.read_arrays(file, required=_NAMES, where=str(path)), family, layout, path)
         except DataError as error:
             damage = error
-    bad = atomic.set_aside(path)
+    bad = disk.set_aside(path)
     kept = f"it was renamed to {bad.name}" if bad else "delete it"
     raise DataError(f"The cached copy is damaged; {kept}. {damage}")
 
@@ -56,7 +56,7 @@ def write(layout: Layout, train: Images, test: Images, *, say: Callable[[str], N
     """Store both parts under the name of the archive of `layout`; what cannot be stored is only said."""
     path = entry(layout)
     try:
-        with atomic.replacing(path) as file:
+        with disk.replacing(path) as file:
             np.savez(
                 file,
                 x_train=train.pixels,

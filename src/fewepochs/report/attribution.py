@@ -14,10 +14,9 @@ from typing import Any
 
 import tomli_w
 
-from fewepochs import ingredients, store
+from fewepochs import disk, ingredients, store
 from fewepochs import recipe as recipes
 from fewepochs.claims import matching
-from fewepochs.errors import StorageError
 from fewepochs.report import comparison, comparison_console, labels
 from fewepochs.report.table_text import Page, Table
 from fewepochs.stats import arms, attribution, compare
@@ -99,12 +98,9 @@ def write(asked: Asked, to: Path) -> Path:
     content = {f"{name}.toml": recipes.to_toml(v.recipe) for name, v in zip(names, found, strict=True)}
     if targets:
         study["targets"] = targets
-    try:
-        to.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{to}: cannot be made: {error.strerror or error}") from None
+    disk.make_folder(to)
     for name, text in {**content, STUDY: tomli_w.dumps(study)}.items():
-        store.write_whole(to / name, text.encode())
+        disk.write_whole(to / name, text.encode())
     return to / STUDY
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import vl_convert
 
-from fewepochs import cache, store
+from fewepochs import cache, disk
 from fewepochs.errors import StorageError
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -44,6 +44,6 @@ def _make(path: Path) -> str:
     text = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     content = text.encode()
     with suppress(OSError, StorageError):  # without a cache it is only slower
-        path.parent.mkdir(parents=True, exist_ok=True)
-        store.write_whole(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        disk.make_folder(path.parent)
+        disk.write_whole(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     return text

@@ -16,8 +16,8 @@ from typing import Any
 
 import vl_convert
 
-from fewepochs import store
-from fewepochs.errors import Problem, RecipeError, StorageError
+from fewepochs import disk
+from fewepochs.errors import Problem, RecipeError
 from fewepochs.report import figures, table_text
 
 FORMATS = (".svg", ".png", ".pdf", ".html")
@@ -49,11 +49,8 @@ def write(
     print of SVG, PNG and PDF, as wide as the figure likes where it is None; letters have one size in all widths.
     """
     check(path, data=bool(figure.table))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(path, _content(path.suffix.lower(), figure, numbers=numbers, millimetres=millimetres))
+    disk.make_folder(path.parent)
+    disk.write_whole(path, _content(path.suffix.lower(), figure, numbers=numbers, millimetres=millimetres))
 
 
 def _content(suffix: str, figure: figures.Figure, *, numbers: Sequence[str] | None, millimetres: float | None) -> bytes:

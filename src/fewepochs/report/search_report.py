@@ -8,8 +8,8 @@ from typing import Any
 
 import tomli_w
 
+from fewepochs import disk, store
 from fewepochs import recipe as recipes
-from fewepochs import store
 from fewepochs.report import summary, table_text
 from fewepochs.stats import arms, halving
 from fewepochs.study import plan, search
@@ -168,4 +168,4 @@ def leave(found: search.Search) -> None:
         (BASE, recipes.to_toml(found.base)),
         (CONFIRM, tomli_w.dumps(study)),
     ):
-        store.write_whole(found.path / name, text.encode())
+        disk.write_whole(found.path / name, text.encode())

@@ -23,8 +23,8 @@ from typing import Annotated
 
 from pydantic import Field, Strict, ValidationError
 
+from fewepochs import disk
 from fewepochs import recipe as recipes
-from fewepochs import store
 from fewepochs.errors import Problem, RecipeError, StorageError
 from fewepochs.records import Count, Record
 from fewepochs.specs import base
@@ -96,7 +96,7 @@ def begin(path: Path, study: grid.Study, *, threads: int | None, done: int) -> B
             if (last.seeds, last.arms) == (now.seeds, now.arms):
                 return known
             book = known.model_copy(update={"history": (*known.history, now)})
-        store.write_whole(path / FILE, (book.model_dump_json(indent=2) + "\n").encode())
+        disk.write_whole(path / FILE, (book.model_dump_json(indent=2) + "\n").encode())
         return book
 
 
@@ -150,17 +150,11 @@ def note_failure(path: Path, run_name: str, why: Failure | None) -> None:
         with suppress(OSError):
             file.unlink()
         return
-    try:
-        file.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{file.parent}: cannot be made: {error.strerror or error}") from None
-    store.write_whole(file, (why.model_dump_json(indent=2) + "\n").encode())
+    disk.make_folder(file.parent)
+    disk.write_whole(file, (why.model_dump_json(indent=2) + "\n").encode())
 
 
 def logs(path: Path) -> Path:
     """Return the folder for what the cells' processes have to say; it is made. Raises StorageError."""
-    try:
-        (path / LOGS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path / LOGS}: cannot be made: {error.strerror or error}") from None
+    disk.make_folder(path / LOGS)
     return path / LOGS

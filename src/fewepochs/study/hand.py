@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.study import cell as cells
 from fewepochs.study import local
 
@@ -87,7 +87,7 @@ def unpack(path: Path, files: Mapping[str, bytes], *, gone: tuple[str, ...] = ()
     """Write what a look found into the run folder `path`, so that a crash at any moment leaves it usable.
 
     Logs come before the checkpoints that they reach up to, the status after both, and the recipe, which makes a folder
-    a run, last. Names are those of a run folder; others are refused. Raises StorageError where it cannot be written.
+    a run, last. Raises StorageError where it cannot be written, ValueError for names that no run folder has.
     """
     first = (store.ENVIRONMENT, store.EVALUATIONS, store.COSTS, store.EPOCHS)
     last = (store.STATUS, store.RECIPE)
@@ -95,10 +95,10 @@ def unpack(path: Path, files: Mapping[str, bytes], *, gone: tuple[str, ...] = ()
     for name in (*checkpoints, *gone):
         if Path(name).parent != Path(store.CHECKPOINTS) or not name.endswith(".ckpt"):
             raise ValueError(f"{name!r} is no file of a run folder")
-    (path / store.CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    disk.make_folder(path / store.CHECKPOINTS)
     for name in (*first, *checkpoints, *last):
         if name in files:
-            store.write_whole(path / name, files[name])
+            disk.write_whole(path / name, files[name])
     for name in gone:
         with suppress(FileNotFoundError):
             (path / name).unlink()

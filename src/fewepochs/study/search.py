@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, Strict, ValidationError
 
-from fewepochs import problems, store
+from fewepochs import disk, problems, store
 from fewepochs import recipe as recipes
 from fewepochs.errors import Problem, RecipeError, StorageError
 from fewepochs.records import Count, Record
@@ -218,12 +218,9 @@ def load(path: Path, *, out: Path) -> Search:
 
 def write(search: Search) -> None:
     """Write down the search and what was proposed. Raises StorageError."""
-    try:
-        search.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{search.path}: cannot be made: {error.strerror or error}") from None
+    disk.make_folder(search.path)
     book = Book(file=_content(search), trials=search.trials)
-    store.write_whole(search.path / FILE, (book.model_dump_json(indent=2) + "\n").encode())
+    disk.write_whole(search.path / FILE, (book.model_dump_json(indent=2) + "\n").encode())
 
 
 def _read(path: Path) -> Book | None:

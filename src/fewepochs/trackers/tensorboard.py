@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.text import metadata as texts
 from tensorboard.summary.writer import record_writer
 
-from fewepochs import store
+from fewepochs import disk
 from fewepochs.trackers import story
 
 FILE = "events.out.tfevents.0.fewepochs"
@@ -69,7 +69,7 @@ def _append(path: Path, content: bytes) -> None:
 def _replace(path: Path, content: bytes) -> None:
     """Replace the file at once, by one whose name TensorBoard does not take for events."""
     fresh = path.with_name("replacing")
-    store.write_whole(fresh, content)
+    disk.write_whole(fresh, content)
     fresh.replace(path)
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewepochs import store
+from fewepochs import disk
 from fewepochs.trackers import story, wandb_file
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class WandB:
             return 0
         part = self._write(told)
         known[told.digest] = {"part": part, "epochs": len(told.points), "sha256": mark}
-        store.write_whole(self._sent, (json.dumps(known, indent=2, sort_keys=True) + "\n").encode())
+        disk.write_whole(self._sent, (json.dumps(known, indent=2, sort_keys=True) + "\n").encode())
         old = str(before.get("part"))
         if PART.fullmatch(old) and old != part:
             shutil.rmtree(self._to / FOLDER / old, ignore_errors=True)

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.errors import CheckpointError, StorageError
 from fewepochs.records import Count, Finite, Record
 from fewepochs.train import pickled
@@ -34,7 +34,6 @@ from fewepochs.train import pickled
 FORMAT = 3
 KEPT = 2
 BEST = "best.ckpt"
-BAD = ".bad"
 _EPOCH = re.compile(r"epoch-(\d{4,9})\.ckpt")
 MAX_LINE_BYTES = 1 << 20
 MOST_BYTES = 16 << 30
@@ -124,7 +123,7 @@ def save(folder: Path, snapshot: Snapshot, *, best: Snapshot | None = None) -> P
     if best is not None:
         save_best(folder, best)
     if best is None or best.steps != snapshot.steps or not _linked(folder / BEST, path):
-        store.write_whole(path, packed(snapshot))
+        disk.write_whole(path, packed(snapshot))
     prune(folder)
     return path
 
@@ -141,13 +140,13 @@ def prune(folder: Path) -> None:
 def save_epoch(folder: Path, snapshot: Snapshot) -> Path:
     """Write `snapshot`, the state after a whole epoch, under the epoch's name; it is kept for good."""
     path = folder / f"epoch-{snapshot.facts.epochs:04d}.ckpt"
-    store.write_whole(path, packed(snapshot))
+    disk.write_whole(path, packed(snapshot))
     return path
 
 
 def save_best(folder: Path, best: Snapshot) -> None:
     """Write `best` into `folder` as the best."""
-    store.write_whole(folder / BEST, packed(best))
+    disk.write_whole(folder / BEST, packed(best))
 
 
 def most_bytes(state: Mapping[str, Tensor], *, kept: int = 0) -> int:
@@ -193,7 +192,7 @@ def _linked(path: Path, name: Path) -> bool:
         temporary.replace(name)
     except OSError:
         return False
-    store.sync_folder(name.parent)
+    disk.sync_folder(name.parent)
     return True
 
 
