@@ -9,7 +9,7 @@ import pytest
 import foreign_runs
 import run_folders
 from fewepochs import recipe as recipes
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.api import training
 from fewepochs.errors import CheckpointError, StorageError
 from fewepochs.foreign import run as values
