@@ -8,8 +8,8 @@ import pytest
 
 import foreign_runs
 import run_folders
-from fewepochs import recipe as recipes
 from fewepochs import disk, store
+from fewepochs import recipe as recipes
 from fewepochs.api import training
 from fewepochs.errors import CheckpointError, StorageError
 from fewepochs.foreign import run as values
