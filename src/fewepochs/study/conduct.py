@@ -60,7 +60,7 @@ def conduct(
     planned = plan.make(study, out=out)
     chosen = [planned.standings[k].cell for k in numbers(study, only) if planned.standings[k].state != "done"]
     room = _room(how, cells=len(study.cells))
-    book = folder.begin(planned.path, study, threads=room.threads, done=planned.count("done"))
+    book = folder.begin(planned.path, study, threads=room.threads, done=planned.seen)
     threads = how.runtime.threads or book.threads
     place = _place(how, room=room, threads=threads, path=planned.path)
     execution = execute.Execution(

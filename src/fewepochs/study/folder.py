@@ -6,8 +6,8 @@
       failures/<run>.json                 why a cell could not be trained; gone when it was
       logs/<run>.log                      what the cell's process had to say
 
-The rules are fixed when the first cell begins. Arms and seeds may be added: `study.json` remembers when, because seeds
-that are added after a look at the results are one more look.
+The rules are fixed when the first cell begins. Arms and seeds may come and go: `study.json` remembers when, because
+seeds that are added, or left out, after a look at the results are one more look.
 """
 
 from __future__ import annotations
@@ -52,10 +52,17 @@ class Book(Record):
     history: Annotated[tuple[State, ...], Strict(False)]
 
     def looks(self) -> int:
-        """Return how often the results were looked at: as planned, or more often if seeds came after results."""
+        """Return how often the results were looked at: as planned, or more if seeds came or went after results."""
         steps = itertools.pairwise(self.history)
-        later = sum(after.done > 0 and not set(after.seeds) <= set(before.seeds) for before, after in steps)
+        later = sum(after.done > 0 and set(after.seeds) != set(before.seeds) for before, after in steps)
         return max(self.rules.looks, 1 + later)
+
+    def now(self, study: grid.Study, *, done: int) -> Book:
+        """Return the book with the grid of `study` as its last state, of which `done` cells are finished."""
+        state, last = _state(study, done=done), self.history[-1]
+        if (last.seeds, last.arms) == (state.seeds, state.arms):
+            return self
+        return self.model_copy(update={"history": (*self.history, state)})
 
 
 class Failure(Record):
@@ -87,15 +94,14 @@ def begin(path: Path, study: grid.Study, *, threads: int | None, done: int) -> B
     """
     with _locked(path):
         known = read(path)
-        now = State(seeds=study.seeds, arms=_digests(study), done=done)
         if known is None:
-            book = Book(name=study.name, question=study.question, threads=threads, rules=study.rules, history=(now,))
+            history = (_state(study, done=done),)
+            book = Book(name=study.name, question=study.question, threads=threads, rules=study.rules, history=history)
         else:
             require_rules(known, study, path=path)
-            last = known.history[-1]
-            if (last.seeds, last.arms) == (now.seeds, now.arms):
+            book = known.now(study, done=done)
+            if book is known:
                 return known
-            book = known.model_copy(update={"history": (*known.history, now)})
         disk.write_whole(path / FILE, (book.model_dump_json(indent=2) + "\n").encode())
         return book
 
@@ -113,8 +119,9 @@ def require_rules(book: Book, study: grid.Study, *, path: Path) -> None:
         raise RecipeError(study.name, (*found, rest))
 
 
-def _digests(study: grid.Study) -> dict[str, str]:
-    return {name: recipes.digest(recipe.model_copy(update={"seed": 0})) for name, recipe in study.arms.items()}
+def _state(study: grid.Study, *, done: int) -> State:
+    arms = {name: recipes.digest(recipe.model_copy(update={"seed": 0})) for name, recipe in study.arms.items()}
+    return State(seeds=study.seeds, arms=arms, done=done)
 
 
 @contextmanager

@@ -73,6 +73,15 @@ class Plan:
         """Return how many cells are in that state."""
         return sum(standing.state == state for standing in self.standings)
 
+    @property
+    def seen(self) -> int:
+        """How many cells' results may have been seen: those that are done, and those that the grid has no more."""
+        return self.count("done") + len(self.strays)
+
+    def course(self) -> folder.Book | None:
+        """Return how the study went, up to the grid as it is now, whether a cell has begun since it changed or not."""
+        return None if self.book is None else self.book.now(self.study, done=self.seen)
+
     def of_arm(self, arm: str) -> tuple[Standing, ...]:
         """Return the arm's cells."""
         return tuple(standing for standing in self.standings if standing.cell.arm == arm)
