@@ -122,9 +122,12 @@ def read(path: Path) -> StoredRun:
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment, evaluations)
 
 
-def furthest(runs: Sequence[StoredRun]) -> StoredRun:
-    """Return the one of `runs`, all of one recipe and seed, that has most epochs; of equals the first by its path."""
-    return min(runs, key=lambda run: (-len(run.epochs), str(run.path)))
+def copy_order(run: StoredRun) -> tuple[int, int, str]:
+    """Return what copies (runs of one recipe and seed) are put in order by: first who got furthest, then by paths.
+
+    The first says all that its copies know.
+    """
+    return -len(run.epochs), -len(run.evaluations), str(run.path)
 
 
 def is_run(path: Path) -> bool:

@@ -27,10 +27,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Matched:
-    """Runs sorted by an experiment: `runs` are of it, by rising seeds, each seed once; `copies` say no more than these.
-
-    Of runs with the same seeds the one that got furthest says all that they know (`store.furthest`).
-    """
+    """Runs sorted by an experiment: `runs` are of it, by rising seeds, each once; `copies` say no more than these."""
 
     runs: tuple[store.StoredRun, ...]
     copies: tuple[store.StoredRun, ...]
@@ -54,9 +51,9 @@ def match(wanted: recipes.Recipe, runs: Sequence[store.StoredRun]) -> Matched:
             near.append(Near(run, told))
         else:
             own.setdefault(foreign_runs.seeds(run.recipe), []).append(run)
-    in_order = tuple(store.furthest(alike) for _, alike in sorted(own.items()))
-    copies = tuple(run for alike in own.values() for run in alike if run not in in_order)
-    return Matched(in_order, copies, tuple(near), others, foreign)
+    alike = [sorted(copies, key=store.copy_order) for _, copies in sorted(own.items())]
+    copies = tuple(run for _, *rest in alike for run in rest)
+    return Matched(tuple(first for first, *_ in alike), copies, tuple(near), others, foreign)
 
 
 def apart(wanted: recipes.Recipe, other: recipes.Recipe) -> tuple[str, ...]:

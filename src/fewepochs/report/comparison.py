@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from fewepochs import runtime as runtimes
@@ -84,17 +83,16 @@ def without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], 
     """Return `groups` with each seed once, by the run that got furthest, and a caveat for what was left out."""
     kept, caveats = [], []
     for group in groups:
-        alike: dict[tuple[int, ...], dict[Path, labels.Run]] = {}
+        alike: dict[tuple[int, ...], list[labels.Run]] = {}
         for run in group.runs:
-            alike.setdefault(foreign_runs.seeds(run.stored.recipe), {})[run.stored.path] = run
-        chosen = [runs[store.furthest([run.stored for run in runs.values()]).path] for runs in alike.values()]
-        for runs, used in zip(alike.values(), chosen, strict=True):
-            caveats += [
-                f"{run.label} has the recipe and seeds of {used.label}: one observation, counted once."
-                for run in runs.values()
-                if run is not used
-            ]
-        kept.append(labels.Group(group.label, group.digest, tuple(chosen)))
+            alike.setdefault(foreign_runs.seeds(run.stored.recipe), []).append(run)
+        in_order = [sorted(copies, key=lambda run: store.copy_order(run.stored)) for copies in alike.values()]
+        caveats += [
+            f"{copy.label} has the recipe and seeds of {used.label}: one observation, counted once."
+            for used, *copies in in_order
+            for copy in copies
+        ]
+        kept.append(labels.Group(group.label, group.digest, tuple(used for used, *_ in in_order)))
     return kept, caveats
 
 
