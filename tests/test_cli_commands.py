@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,3 +85,21 @@ def test_a_shell_completes_the_names_of_commands(tmp_path: Path) -> None:
     )
 
     assert ended.stdout.split() == ["resume", "recipes", "report", "replicate"]
+
+
+def test_no_path_is_refused_before_it_is_read() -> None:
+    """Typer would, with its own exit code; what cannot be read has a message and an exit code of ours."""
+    paths = [parameter for command in _all(main.root()) for parameter in command.params if _is_path(parameter)]
+
+    assert len(paths) > 30
+    assert [parameter.name for parameter in paths if parameter.type_descriptor.parameter_info.readable] == []
+
+
+def _all(group: Any) -> Iterator[Any]:
+    for command in group.commands.values():
+        yield command
+        yield from _all(command) if hasattr(command, "commands") else ()
+
+
+def _is_path(parameter: Any) -> bool:
+    return "Path" in str(parameter.type_descriptor.annotation) if hasattr(parameter, "type_descriptor") else False

@@ -60,7 +60,17 @@ def test_recipes_are_listed_with_what_they_are(tmp_path: Path) -> None:
 def test_a_shipped_recipe_is_shown_as_it_stands(tmp_path: Path) -> None:
     shown = run("recipes", "show", "digits-step", folder=tmp_path)
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert shown.stdout.rstrip() == recipes.shipped_text("digits-step").rstrip()
+    assert shown.stdout.rstrip() == recipes.text("digits-step").rstrip()
+
+
+def test_a_recipe_file_is_shown_as_it_stands(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    with (tmp_path / "tiny.toml").open("a") as file:
+        file.write("# the last word\n")
+    shown = run("recipes", "show", "tiny.toml", folder=tmp_path)
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.endswith("# the last word\n")
 
 
 def test_the_schema_of_recipes_is_json(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import run_folders
-from command_line import Ended, problems, run, run_unread, tiny
+from command_line import COMMAND, TRAINING, Ended, environment, problems, run, run_unread, tiny
 from fewepochs import store
 
 
@@ -68,6 +70,7 @@ OPTIONS = [
     ("--graphs=maybe", "--graphs: not a known choice (got 'maybe')", "allowed: auto, on, off"),
     ("--seeds=3..1", "--seeds: not a set of whole numbers (got '3..1')", "allowed: 0..9, or 0,3,5"),
     ("--stop-at-target=92", "--stop-at-target: not an accuracy (got '92.0')", "at most 1"),
+    ("--threads=100000", "--threads: not a number of threads (got 100000)", "allowed: 1 to 1024"),
     ("--progress=fancy", "--progress: not a kind of progress (got 'fancy')", "auto, rich, plain, json, off"),
 ]
 
@@ -91,6 +94,60 @@ def test_a_mistake_that_nobody_hears_of_keeps_its_exit_code(tmp_path: Path) -> N
     assert run_unread("--help", folder=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("option", ["--print-config", "--dry-run"])
+def test_a_bad_option_is_refused_also_where_nothing_is_trained(tmp_path: Path, option: str) -> None:
+    stop = _refused("train", "digits-step", "--stop-at-target", "7", option, folder=tmp_path, code=2)
+    assert problems(stop) == ["--stop-at-target: not an accuracy (got '7.0'); allowed: a fraction above 0, at most 1"]
+    pack = _refused("train", "digits-step", "--pack", "x", option, folder=tmp_path, code=2)
+    assert problems(pack)[0].startswith("--pack: ")
+
+
+BUDGET = ("budget", "digits-step", "--target", "0.5", "--from", "1", "--to", "2")
+IDLE = [
+    (("replicate", "--run"), "--run: trains what one claim needs (got 'no claim')"),
+    (("replicate", "--seeds", "1..2"), "--seeds: are those to be trained (got '1..2'); allowed: --run --seeds 0..4"),
+    (("replicate", "part5", "--seeds", "1..2"), "--seeds: are those to be trained"),
+    (("table", "best", "runs", "--rule", "held"), "--rule: belongs to crossings, not to best (got 'held')"),
+    (("table", "cost", "runs", "--target", "0.5"), "--target: belongs to crossings, not to cost (got '0.5')"),
+    (("recipes", "--json", "show", "digits-step"), "--json: stands before the subcommand"),
+    (("data", "--json", "fetch", "cifar10"), "--json: stands before the subcommand"),
+    ((*BUDGET, "--set", "budget.epochs=9"), "--set: what is searched cannot be set (got 'budget.epochs=9')"),
+    ((*BUDGET, "--picture", "b.txt"), "--picture: not a kind of picture (got 'b.txt')"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), IDLE, ids=[" ".join(arguments) for arguments, _ in IDLE])
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    assert problems(_refused(*arguments, folder=tmp_path, code=2))[0].startswith(told)
+
+
+# --- output that cannot be written ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", ["recipes", "recipes --json", "train digits-step --print-config", "--version"])
+def test_data_that_cannot_be_written_is_a_storage_error(tmp_path: Path, arguments: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments.split()], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "fewepochs: standard output: cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (5, said)
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_run_is_trained_whole_where_output_is_closed(tmp_path: Path, closed: str) -> None:
+    """A file that is opened then would get the number of the closed one, and what is printed with it."""
+    tiny(tmp_path)
+    words = shlex.join([*COMMAND, "train", "tiny.toml", *TRAINING, "--out", "runs"])
+    shell = ["/bin/sh", "-c", f"exec {words} {closed}"]
+    ended = subprocess.run(shell, cwd=tmp_path, env=environment(tmp_path), capture_output=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert store.read(run).status.state == "finished"
+    assert (run / store.LOCK).read_bytes() == b""
+
+
 # --- 3: data ------------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +156,9 @@ def test_data_that_is_not_there_is_named_with_how_to_get_it(tmp_path: Path) -> N
     refused = _refused("train", "resnet56v2-adam-atienza", "--data", absent, folder=tmp_path, code=3)
     assert refused.stderr.startswith(f"fewepochs: {absent} does not exist.")
     assert "fewepochs data fetch cifar10" in refused.stderr
+    assert _refused("data", "--data", absent, folder=tmp_path, code=3).stderr == (
+        f"fewepochs: {absent} does not exist.\n"
+    )
 
 
 # --- 5: storage ---------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def test_the_schema_is_one_and_json() -> None:
 
 @pytest.mark.parametrize("name", recipes.shipped_names())
 def test_the_schema_accepts_shipped_recipes_as_they_stand(name: str) -> None:
-    assert check(tomllib.loads(recipes.shipped_text(name))) == []
+    assert check(tomllib.loads(recipes.text(name))) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_schema_refuses_what_the_recipe_refuses(field: str, value: object) -
 
 @pytest.mark.parametrize("name", recipes.shipped_names())
 def test_a_shipped_recipe_says_where_it_comes_from_what_it_asks_and_what_it_costs(name: str) -> None:
-    text = recipes.shipped_text(name)
+    text = recipes.text(name)
     header = text.partition("\n\n")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     for word in ("Source", "Question", "Cost"):
@@ -76,4 +76,4 @@ def test_no_shipped_recipe_repeats_another() -> None:
 def test_an_unknown_shipped_name_is_a_recipe_error() -> None:
     for name in ("nope", "../recipes/digits-step", "digits-step.toml", ""):
         with pytest.raises(FewEpochsError, match="neither a shipped recipe nor a file"):
-            recipes.shipped_text(name)
+            recipes.text(name)

@@ -42,7 +42,7 @@ def shipped() -> str:
 
 
 def _shipped(name: str) -> str:
-    text = recipes.shipped_text(name)
+    text = recipes.text(name)
     head = []
     for line in text.splitlines():
         if not line.startswith("#"):

@@ -17,9 +17,16 @@ MAX_PROBLEMS = 100
 def explain(error: ValidationError, table: Mapping[str, Any], *, schema: dict[str, Any]) -> list[Problem]:
     """Return what is wrong with `table`, at most MAX_PROBLEMS of it; `schema` is the JSON Schema of the whole."""
     entries = error.errors(include_url=False)
+    paths = [_path(entry["loc"], table) for entry in entries]
     # An array is also called too short when an item of it is wrong: that says the same twice.
     inside = {loc[:n] for loc in (entry["loc"] for entry in entries) for n in range(len(loc))}
-    told = [entry for entry in entries if entry["type"] != "too_short" or entry["loc"] not in inside]
+    told = [
+        entry
+        for entry, path in zip(entries, paths, strict=True)
+        # A union without tags is wrong once for each of its members: that it is not a word either says no more.
+        if not (entry["type"] == "string_type" and sum(other[: len(path)] == path for other in paths) > 1)
+        and (entry["type"] != "too_short" or entry["loc"] not in inside)
+    ]
     problems = [_problem(dict(entry), table, schema=schema) for entry in told[:MAX_PROBLEMS]]
     if len(told) > MAX_PROBLEMS:
         problems.append(Problem("(file)", f"and {len(told) - MAX_PROBLEMS} problems more"))
@@ -45,6 +52,8 @@ def _problem(entry: dict[str, Any], table: Mapping[str, Any], *, schema: dict[st
         return Problem(name, "not a known choice", shown(given), ", ".join(allowed), nearest(str(given), allowed))
     if kind == "union_tag_not_found":
         return Problem(f"{field}.kind", "missing; the recipe must say it")
+    if kind == "too_short":
+        return Problem(field, "too few items", value, f"{context['min_length']} or more")
     if kind == "tuple_type":
         return Problem(field, "not an array", value, "[first, second, ...]")
     if kind in ("model_attributes_type", "model_type", "dict_type"):
@@ -57,11 +66,13 @@ def _problem(entry: dict[str, Any], table: Mapping[str, Any], *, schema: dict[st
 
 
 def _path(loc: tuple[int | str, ...], table: Mapping[str, Any]) -> list[int | str]:
-    """Drop what pydantic adds to a location: the tag of a union's member, which stands in no file."""
+    """Drop what pydantic adds to a location: the tag, or type, of a union's member, which stands in no file."""
     path: list[int | str] = []
     here: Any = table
     for part in loc:
         if isinstance(here, Mapping) and part not in here and part == here.get("kind"):
+            continue
+        if isinstance(part, str) and here is not None and not isinstance(here, Mapping):
             continue
         path.append(part)
         try:
@@ -76,7 +87,7 @@ def _kind_of(path: Sequence[int | str], table: Mapping[str, Any]) -> str | None:
     here: Any = table
     for part in path[:-1]:
         here = here[part]
-    kind = here.get("kind") if len(path) > 1 else None
+    kind = here.get("kind") if len(path) > 1 and path[-1] != "kind" else None
     return kind if isinstance(kind, str) else None
 
 

@@ -204,8 +204,7 @@ def load(source: str, *, overrides: Sequence[str] = (), seed: int | None = None)
     `overrides` are `dotted.field=value` strings, values in TOML or plain words; later ones win. `seed` replaces the
     recipe's. Raises RecipeError with every problem found.
     """
-    text = _read(source)
-    return parse(text, source=source, overrides=overrides, seed=seed)
+    return parse(text(source), source=source, overrides=overrides, seed=seed)
 
 
 def parse(text: str, *, source: str, overrides: Sequence[str] = (), seed: int | None = None) -> Recipe:
@@ -234,15 +233,11 @@ def shipped_names() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def shipped_text(name: str) -> str:
-    """Return the TOML text of a shipped recipe, comments included. Raises RecipeError for an unknown name."""
-    if name not in shipped_names():
-        raise _unknown(name)
-    return (resources.files("fewepochs") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-
-
-def _read(source: str) -> str:
-    return shipped_text(source) if source in shipped_names() else read_file(source, missing=_unknown(source))
+def text(source: str) -> str:
+    """Return the text of a recipe, comments included: a shipped one's name, or a file. Raises RecipeError."""
+    if source in shipped_names():
+        return (resources.files("fewepochs") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+    return read_file(source, missing=_unknown(source))
 
 
 def read_file(source: str, *, missing: RecipeError | None = None) -> str:

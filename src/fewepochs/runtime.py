@@ -13,6 +13,9 @@ from fewepochs.errors import Problem, RecipeError
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What /proc/cpuinfo calls it on x86 and on ARM."""
 KERNELS = ("fused", "inductor", "torch")
+MOST_THREADS = 1024
+"""torch begins as many as it is told to, and ends the process where the system has no room for them."""
+
 _EPOCHS = re.compile(r"every:([1-9]\d{0,8})|([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?")
 
 
@@ -71,6 +74,9 @@ def check(runtime: Runtime) -> None:
         problem = Problem("--checkpoint-minutes", "not a length of time", minutes, "0 or more minutes")
         raise RecipeError("command line", (problem,))
 
+    if runtime.threads is not None and not 1 <= runtime.threads <= MOST_THREADS:
+        problem = Problem("--threads", "not a number of threads", repr(runtime.threads), f"1 to {MOST_THREADS}")
+        raise RecipeError("command line", (problem,))
     kept_epochs(runtime.snapshots, budget=1)
 
 
@@ -136,7 +142,7 @@ def settled(given: Runtime, *, environment: Mapping[str, Any]) -> Runtime:
         given,
         device=device,
         kernels=kernels,
-        threads=given.threads or (threads if type(threads) is int and 0 < threads <= 4096 else None),
+        threads=given.threads or (threads if type(threads) is int and 0 < threads <= MOST_THREADS else None),
         data=given.data or (Path(where) if isinstance(where, str) else None),
         snapshots=given.snapshots or (kept if isinstance(kept, str) and _are_epochs(kept) else ""),
         evaluate_every=given.evaluate_every or (every if type(every) is int and every > 0 else None),

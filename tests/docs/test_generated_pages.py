@@ -89,7 +89,7 @@ def test_every_shipped_recipe_is_listed_with_its_head() -> None:
     page = recipe_tables.shipped()
     for name in recipes.shipped_names():
         assert f"### {name}\n" in page
-        assert recipes.shipped_text(name).splitlines()[0].removeprefix("# ") in page
+        assert recipes.text(name).splitlines()[0].removeprefix("# ") in page
 
 
 def test_comments_of_a_page_are_filled_and_other_comments_stay() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from fewepochs import controls
 from fewepochs import recipe as recipes
 from fewepochs.errors import RecipeError
 from fewepochs.report import blocks, decay_console, figures, outlook, outlook_console, outlook_figure
@@ -134,6 +135,19 @@ def test_the_facts_name_what_a_table_cannot() -> None:
     assert "0.0001 (on conv-kernels)" in told
     assert "as val_loss asks, not shown here" in told
     assert "none that a schedule could move (lion)" in "\n".join(lines(parse(FULL, "optimizer={kind='lion'}")))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 10_000_000_000])
+def test_the_peak_is_found_in_however_many_steps(steps: int) -> None:
+    """A warm-up over half of the budget ends in a plateau: the first of its steps is the peak."""
+    rising = "{kind='piecewise-linear', points=[[0.0, 0.0], [0.5, 1.0], [0.75, 1.0], [1.0, 0.0]]}"
+    recipe = parse(FULL, "schedule=" + rising, "budget.epochs=4")
+    horizon = outlook.horizon(recipe, steps_per_epoch=steps)
+    found = outlook.peak(recipe, horizon=horizon)
+
+    rate = controls.curves(recipe, horizon=horizon).lr
+    assert found == {"lr": recipe.optimizer.lr, "step": 2 * steps + 1, "epoch": 3}
+    assert rate(2 * steps - 1) < rate(2 * steps) == rate(3 * steps)
 
 
 # --- curves -------------------------------------------------------------------------------------------------------

@@ -204,7 +204,21 @@ def test_several_runs_that_are_asked_for_on_one_gpu_share_its_process(
     [(place, told)] = seen
     assert isinstance(place, streams.Streams) is expected
     if expected:
-        assert (told.device, told.together, told.threads) == (device, asked, None)
+        assert (told.device, told.together, told.threads) == (device, min(asked or 1, 3), None)
+
+
+def test_a_run_that_is_trained_alone_shares_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for three and one run that is missing: what it takes is what a run alone takes."""
+    seen: list[int] = []
+    monkeypatch.setattr(conduct, "carry_out", lambda execution, *_, **__: seen.append(execution.runtime.together))
+    runs = study_files.seeds_of_tiny(tmp_path)
+    for chosen in (runs, runs[:1]):
+        packing.train(chosen, out=tmp_path / "runs", runtime=runtimes.Runtime(), asked=3, view=study_console.View())
+    study, how = study_files.study(tmp_path), conduct.How(runtime=runtimes.Runtime(), jobs=3)
+    for only in (None, [2]):
+        conduct.conduct(study, out=tmp_path, how=how, view=study_console.View(), only=only)
+
+    assert seen == [3, 1, 3, 1]
 
 
 def test_packed_runs_in_threads_are_carried_out_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

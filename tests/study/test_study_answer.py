@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import command_line
 from fewepochs.report import study_answer
 from fewepochs.study import folder, plan
 from study import study_files
@@ -62,3 +63,24 @@ def test_new_seeds_in_place_of_all_that_gave_results_are_told(tmp_path: Path) ->
     assert missing.startswith("11 of 12 cells are not done")
     assert added == "After 21 cells were done: seeds added: 10, 11, 12, 13, 14, 15."
     assert gone == "After 21 cells were done: seeds taken out: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+
+
+def test_a_study_with_other_rules_is_not_planned(tmp_path: Path) -> None:
+    carried_out(tmp_path)
+    study_files.home(tmp_path, TEN.replace("0.3]", "0.4]"))
+
+    for command in (["study", "plan"], ["show"]):
+        ended = command_line.run(*command, "study.toml", folder=tmp_path)
+        assert ended.returncode == 2
+        assert command_line.problems(ended)[0].startswith("targets: was [0.2, 0.3] when the study began")
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+def test_a_study_is_not_asked_for_other_targets(tmp_path: Path, command: str) -> None:
+    study_files.home(tmp_path)
+    ended = command_line.run(command, "study.toml", "--target", "0.7", folder=tmp_path)
+
+    assert ended.returncode == 2
+    assert command_line.problems(ended) == [
+        "--target: a study asks for its own (got '0.7'); allowed: its run folders instead of its file"
+    ]

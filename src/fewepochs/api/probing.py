@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
+from fewepochs.errors import DataError
 from fewepochs.optim import permission
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ def dry_run(recipe: recipes.Recipe, *, runtime: Runtime | None = None) -> dict[s
 
 
 def available(where: Path | None = None) -> list[dict[str, Any]]:
-    """Return the data sets at hand, as JSON-able rows: kind, path, form, detail."""
+    """Return the data sets at hand, as JSON-able rows: kind, path, form, detail. Raises DataError for no `where`."""
     from fewepochs.data import sources
 
+    if where is not None and not where.exists():
+        raise DataError(f"{where} does not exist.")
     return [asdict(source) for source in sources.available(where)]
 
 

@@ -57,11 +57,19 @@ class Shown:
 
 def is_study(paths: Sequence[Path]) -> bool:
     """Return whether `paths` is one study file. Raises RecipeError where one stands beside other things."""
-    files = [path for path in paths if path.suffix == SUFFIX and not path.is_dir()]
+    files = [path for path in paths if path.suffix == SUFFIX and not _is_folder(path)]
     if files and len(paths) > 1:
         problem = Problem("RUN", "a study stands beside other things", repr(str(files[0])), "one study, or run folders")
         raise RecipeError("command line", (problem,))
     return bool(files)
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder; what may not be looked at is told where it is read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 @collector.paused()

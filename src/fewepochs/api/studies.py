@@ -25,11 +25,17 @@ Runtime = runtimes.Runtime
 
 @collector.paused()
 def plan(file: Path, *, out: Path) -> plans.Plan:
-    """Return where the study in `file` stands: cells done, missing, failed, and what the rest will cost."""
-    from fewepochs.study import grid
+    """Return where the study in `file` stands: cells done, missing, failed, and what the rest will cost.
+
+    Raises RecipeError for a file with other rules than the study was begun with.
+    """
+    from fewepochs.study import folder, grid
     from fewepochs.study import plan as plans
 
-    return plans.make(grid.load(file), out=out)
+    planned = plans.make(grid.load(file), out=out)
+    if planned.book is not None:
+        folder.require_rules(planned.book, planned.study, path=planned.path)
+    return planned
 
 
 def run(

@@ -53,6 +53,9 @@ def budget(
 
     _check(rule=rule, progress=progress, picture_to=picture_to)
     form = tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
+    for override in overrides or ():
+        if override.partition("=")[0].strip() == "budget.epochs":
+            raise options.usage("--set", "what is searched cannot be set", override, "--from and --to")
     question = budgets.Question(
         recipes.load(recipe, overrides=tuple(overrides or ())),
         target=target,
@@ -73,7 +76,7 @@ def budget(
 def _check(*, rule: str, progress: str, picture_to: Path | None) -> None:
     options.check_choice("--rule", rule, allowed=("first", "held"))
     options.check_progress(progress)
-    options.check_picture(picture_to)
+    options.check_picture(picture_to, option="--picture")
 
 
 def _search(

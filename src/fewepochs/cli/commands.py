@@ -11,7 +11,7 @@ from collections import UserDict
 from typing import Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 
 class Command(NamedTuple):
@@ -94,4 +94,15 @@ def _built(name: str, where: str) -> Any:
         app.add_typer(found, name=name)
     else:
         app.command(name)(found)
-    return typer.main.get_group(app).commands[name]
+    command = typer.main.get_group(app).commands[name]
+    _leave_reading_to_us(command)
+    return command
+
+
+def _leave_reading_to_us(command: Any) -> None:
+    """Let no path be refused before it is read: what cannot be has a message and an exit code of ours."""
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument | TyperOption):
+            parameter.type_descriptor.parameter_info.readable = False
+    for below in getattr(command, "commands", {}).values():
+        _leave_reading_to_us(below)

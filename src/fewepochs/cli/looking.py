@@ -18,6 +18,7 @@ data_app = typer.Typer(help="Show which data sets are at hand, or download one."
 def recipes_list(context: typer.Context, as_json: options.JsonOption = False) -> None:
     """List the shipped recipes."""
     if context.invoked_subcommand is not None:
+        _belongs_behind(context, as_json=as_json)
         return
     shipped = [recipes.load(name) for name in recipes.shipped_names()]
     if as_json:
@@ -29,18 +30,19 @@ def recipes_list(context: typer.Context, as_json: options.JsonOption = False) ->
 
 
 @recipes_app.command("show")
-def recipes_show(name: Annotated[str, typer.Argument()], as_json: options.JsonOption = False) -> None:
-    """Print a shipped recipe, comments included."""
+def recipes_show(name: options.RecipeArgument, as_json: options.JsonOption = False) -> None:
+    """Print a recipe, comments included."""
+    recipe = recipes.load(name)
     if as_json:
-        recipe = recipes.load(name)
         output.print_json({"digest": recipes.digest(recipe), **recipe.model_dump(mode="json", exclude_none=True)})
     else:
-        output.out(recipes.shipped_text(name).rstrip("\n"))
+        output.out(recipes.text(name).rstrip("\n"))
 
 
 @recipes_app.command("schema")
-def recipes_schema() -> None:
-    """Print the JSON Schema of recipe files, for editors."""
+def recipes_schema(as_json: options.JsonOption = False) -> None:
+    """Print the JSON Schema of recipe files, for editors; it is JSON in any case."""
+    del as_json
     output.print_json(recipes.json_schema())
 
 
@@ -48,6 +50,7 @@ def recipes_schema() -> None:
 def data_list(context: typer.Context, data: options.DataOption = None, as_json: options.JsonOption = False) -> None:
     """Show which data sets are at hand and where they came from."""
     if context.invoked_subcommand is not None:
+        _belongs_behind(context, as_json=as_json)
         return
     found = probing.available(data)
     if as_json:
@@ -64,3 +67,10 @@ def data_fetch(
     """Download a data set, after saying URL, size and SHA-256; what is there already is kept."""
     fetched = probing.fetch(kind, say=output.say)
     output.print_facts(fetched, as_json=as_json)
+
+
+def _belongs_behind(context: typer.Context, *, as_json: bool) -> None:
+    """Refuse an option before the subcommand that would do nothing there."""
+    if as_json:
+        command = f"{context.info_name} {context.invoked_subcommand}"
+        raise options.usage("--json", "stands before the subcommand", "--json", f"fewepochs {command} ... --json")

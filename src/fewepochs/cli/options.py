@@ -130,12 +130,12 @@ def check_progress(choice: str) -> None:
         raise usage("--progress", "not a kind of progress", choice, "auto, rich, plain, json, off")
 
 
-def check_picture(to: Path | None, *, data: bool = False) -> None:
+def check_picture(to: Path | None, *, option: str = "--to", data: bool = False) -> None:
     """Refuse a picture that cannot be drawn before anything is measured; `data` allows .csv and .json."""
     if to is not None:
         from fewepochs.report import picture
 
-        picture.check(to, data=data)
+        picture.check(to, option=option, data=data)
 
 
 def usage(field: str, message: str, value: str, allowed: str) -> errors.RecipeError:

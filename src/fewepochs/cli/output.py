@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from fewepochs import errors
 from fewepochs.cli import options
 from fewepochs.report import visible
 
@@ -51,17 +52,24 @@ def print_json(value: object) -> None:
 
 
 def out(text: str) -> None:
-    write(text, sys.stdout)
+    """Print data. Raises StorageError where it cannot be written; a reader that has gone is no reason to stop."""
+    try:
+        _write(text, sys.stdout)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise errors.StorageError(f"standard output: cannot be written: {error.strerror or error}") from None
 
 
 def say(text: str) -> None:
-    write(text, sys.stderr)
+    """Print a message. Where it cannot be written there is nobody to tell."""
+    with suppress(OSError, ValueError):
+        _write(text, sys.stderr)
 
 
-def write(text: str, stream: TextIO) -> None:
+def _write(text: str, stream: TextIO) -> None:
     """Print what may hold names from outside: as text, never as commands to the terminal."""
-    with suppress(BrokenPipeError):  # the reader has gone, the work goes on
-        print(visible.shown(text), file=stream, flush=True)
+    print(visible.shown(text), file=stream, flush=True)
 
 
 def flush() -> None:

@@ -27,7 +27,7 @@ def replicate(
     claim: ClaimArgument = None,
     runs: RunsArgument = None,
     train: Annotated[bool, typer.Option("--run", help="Train the runs that the claim needs, then judge it.")] = False,
-    seeds: Annotated[str, typer.Option("--seeds", help="With --run: the seeds, 0..4 or 0,3,5.")] = "0..4",
+    seeds: Annotated[str | None, typer.Option("--seeds", help="With --run: the seeds; default: 0..4.")] = None,
     out: options.OutOption = Path("runs"),
     data: options.DataOption = None,
     device: options.DeviceOption = "auto",
@@ -41,11 +41,16 @@ def replicate(
     from fewepochs.claims import catalogue
     from fewepochs.report import replication_console
 
+    numbers = options.numbers("--seeds", seeds or "0..4")
+    if seeds is not None and not train:
+        raise options.usage("--seeds", "are those to be trained", seeds, "--run --seeds 0..4")
     if claim is None:
+        if train:
+            raise options.usage("--run", "trains what one claim needs", "no claim", "a claim's name before it")
         listed = results.claims()
         output.print_json(listed) if as_json else _print(replication_console.listing(listed))
         return
-    chosen, numbers = catalogue.find(claim), [seed for seed in options.seeds(None, seeds) if seed is not None]
+    chosen = catalogue.find(claim)
     stored = list(results.load_runs(runs)) if runs else []
     if train:
         runtime = training.Runtime(device=device, threads=threads, kernels=kernels, data=data)

@@ -13,7 +13,8 @@ from fewepochs.api import results, showing, training
 from fewepochs.cli import ending, options, output
 
 SubjectArgument = Annotated[
-    list[Path], typer.Argument(metavar="RUN...|STUDY", help="Run folders, folders of run folders, or one study file.")
+    list[Path],
+    typer.Argument(metavar="RUN...|STUDY", help="Run folders, folders of run folders, or one study file."),
 ]
 IntervalOption = Annotated[
     float, typer.Option("--interval", metavar="SECONDS", help="With --watch or --serve, between two looks.")
@@ -29,7 +30,7 @@ def show(
     as_json: options.JsonOption = False,
 ) -> None:
     """Print crossings, best accuracy and cost of runs, or where a study stands and what it has found."""
-    targets = options.targets(target)
+    targets = _targets(subject, target)
     _check_interval(interval)
     if not watch:
         _print(showing.load(subject, out=out), targets=targets, as_json=as_json)
@@ -85,6 +86,7 @@ def report(
         typer.Option(
             "--probe",
             metavar="FILE",
+            readable=False,
             help="What a probe found: a file that bn-split, gradient-noise, sharpness, landscape or noise wrote with "
             "--json; repeatable.",
         ),
@@ -96,7 +98,7 @@ def report(
     as_json: options.JsonOption = False,
 ) -> None:
     """Write one offline HTML file about runs or a study: the answer, curves, crossings, cost, recipes, environment."""
-    targets, probes = options.targets(target), tuple(probe or ())
+    targets, probes = _targets(subject, target), tuple(probe or ())
     if serve:
         _serve(subject, out=out, targets=targets, probes=probes, port=port, as_json=as_json)
         return
@@ -133,6 +135,15 @@ def _serve(
         while clock.wait():
             pass
     ending.leave_if_stopped(caught.signal)
+
+
+def _targets(subject: Sequence[Path], target: list[float] | None) -> tuple[float, ...]:
+    """Return the targets asked for instead of the recipes'; a study's are among its rules."""
+    if target and showing.is_study(subject):
+        raise options.usage(
+            "--target", "a study asks for its own", repr(target[0]), "its run folders instead of its file"
+        )
+    return options.targets(target)
 
 
 def _check_interval(interval: float) -> None:

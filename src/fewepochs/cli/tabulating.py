@@ -23,7 +23,9 @@ def table(
     runs: RunsArgument = None,
     by: Annotated[str, typer.Option("--by", help="The recipe's field that rows go by.")] = "batch_size",
     target: options.TargetOption = None,
-    rule: Annotated[str, typer.Option("--rule", help="first: reached once; held: and kept.")] = "first",
+    rule: Annotated[
+        str | None, typer.Option("--rule", help="first: reached once (the default); held: and kept.")
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", help="Attribution: the recipe to begin with.")] = None,
     full: Annotated[str | None, typer.Option("--full", help="Attribution: the recipe to be taken apart.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Attribution: print which runs it takes.")] = False,
@@ -36,7 +38,12 @@ def table(
 ) -> None:
     """Tables of a study: epochs to targets, best accuracy or cost by a field of the recipe; what each part bought."""
     options.check_choice("KIND", kind, allowed=KINDS)
-    options.check_choice("--rule", rule, allowed=("first", "held"))
+    options.check_choice("--rule", rule or "first", allowed=("first", "held"))
+    if kind in ("best", "cost"):
+        for option, value in (("--target", target and target[0]), ("--rule", rule)):
+            if value is not None:
+                raise options.usage(option, f"belongs to crossings, not to {kind}", str(value), "none")
+    rule = rule or "first"
     targets, form = options.targets(target), tables.form(as_csv=as_csv, as_markdown=as_markdown, as_json=as_json)
     given = {"--base": base, "--full": full, "--plan": plan or None, "--to": to}
     if kind != "attribution":

@@ -63,14 +63,15 @@ def train(
         device=device, kernels=kernels, graphs=graphs, threads=threads, data=data, download=download, strict=strict,
         allow_code=tuple(allow_code or ()), deterministic=deterministic, checkpoint_minutes=checkpoint_minutes,
         snapshots=snapshots, evaluate_every=evaluate_every)  # fmt: skip
+    options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
+    processes = None if pack is None else options.processes(pack)
     if print_config or dry_run:
         needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
         _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
         return
-    options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     form = output.form(as_json, progress, quiet=quiet)
     if pack is not None:
-        how = functools.partial(training.pack, processes=options.processes(pack), stop_at_target=stop_at_target)
+        how = functools.partial(training.pack, processes=processes, stop_at_target=stop_at_target)
         with output.study_view(progress, quiet=quiet) as shown:
             done = how(chosen, out=out, runtime=runtime, view=shown)
         _conclude_packed(done, require_target=require_target, form=form)

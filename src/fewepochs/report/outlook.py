@@ -131,8 +131,12 @@ def peak(recipe: recipes.Recipe, *, horizon: schedules.Horizon) -> dict[str, Any
     It is looked for around the highest of the samples: between two samples a schedule rises or falls but once.
     """
     rate = controls.curves(recipe, horizon=horizon).lr
-    steps = _sampled(horizon, count=SAMPLES)
-    best = max(range(len(steps)), key=lambda k: rate(steps[k]))
-    around = range(steps[max(0, best - 1)], steps[min(len(steps) - 1, best + 1)] + 1)
+    steps: Sequence[int] = _sampled(horizon, count=SAMPLES)
+    while True:
+        best = max(range(len(steps)), key=lambda k: rate(steps[k]))
+        around = range(steps[max(0, best - 1)], steps[min(len(steps) - 1, best + 1)] + 1)
+        if len(around) <= SAMPLES:
+            break
+        steps = sorted({*around[:: len(around) // SAMPLES + 1], around[-1], steps[best]})
     step = max(around, key=rate)
     return {"lr": rate(step), "step": step + 1, "epoch": horizon.epoch(step)}

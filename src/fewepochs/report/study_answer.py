@@ -19,8 +19,6 @@ def build(planned: plan.Plan) -> dict[str, Any]:
     rules, runs = planned.study.rules, planned.runs()
     if not any(run.epochs for run in runs):
         raise StorageError(f"{planned.path}: no cell of {planned.study.name} has an epoch yet; `fewepochs study run`")
-    if planned.book is not None:
-        folder.require_rules(planned.book, planned.study, path=planned.path)
     course = planned.course()
     looks = rules.looks if course is None else course.looks()
     found = comparison.build(

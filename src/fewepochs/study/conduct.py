@@ -67,7 +67,7 @@ def conduct(
         study,
         path=planned.path,
         place=place,
-        runtime=for_cells(how.runtime, threads=threads, together=place.together),
+        runtime=for_cells(how.runtime, threads=threads, together=min(place.together, max(1, len(chosen)))),
         retries=how.retries,
         wish=execute.Wish(),
         until=until,
@@ -114,7 +114,7 @@ def _place(how: How, *, room: _Room, threads: int | None, path: Path) -> execute
     return on_ray.OnRay(how.cluster, slots=how.jobs, cpus=cpus, stall_seconds=stall_seconds)
 
 
-def for_cells(runtime: runtimes.Runtime, *, threads: int | None, together: int) -> runtimes.Runtime:
+def for_cells(runtime: runtimes.Runtime, *, threads: int | None, together: int = 1) -> runtimes.Runtime:
     """Return what cells are told of their machine: a process that sees one GPU calls it cuda:0."""
     where = None if runtime.data is None else runtime.data.resolve()
     device = runtime.device.partition(":")[0]

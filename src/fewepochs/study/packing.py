@@ -66,6 +66,7 @@ def train(
         return Packed(before, before)
     count = processes(asked, seeds=len(chosen), device=runtime.device)
     place, told = _place(runtime, count=count, out=out)
+    told = replace(told, together=min(place.together, len(missing)))
     execution = execute.Execution(study, path=out, place=place, runtime=told, retries=RETRIES, wish=execute.Wish())
     view.begin(before, jobs=count)
     stopped = conduct.carry_out(execution, missing, view=view)
@@ -76,7 +77,7 @@ def _place(runtime: runtimes.Runtime, *, count: int, out: Path) -> tuple[execute
     """Return where `count` runs are trained at a time, and what each is told of the machine."""
     gpus, logs = conduct.gpus_for(runtime.device), folder.logs(out)
     if len(gpus) == 1 and count > 1:
-        return streams.Streams(slots=count, logs=logs), replace(runtime, together=count)
+        return streams.Streams(slots=count, logs=logs), runtime
     pins = local.shares(count)
     threads = runtime.threads or (None if pins else 1)
     place = local.Local(
@@ -86,7 +87,7 @@ def _place(runtime: runtimes.Runtime, *, count: int, out: Path) -> tuple[execute
         gpus=gpus,
         pins=pins if threads is None or (pins and threads <= len(pins[0])) else (),
     )
-    return place, conduct.for_cells(runtime, threads=threads, together=place.together)
+    return place, conduct.for_cells(runtime, threads=threads)
 
 
 def _study(chosen: Sequence[recipes.Recipe], *, stop: stopping.Stop) -> grid.Study:
