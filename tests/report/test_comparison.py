@@ -12,7 +12,7 @@ import vl_convert
 
 import crossing_arms
 from fewepochs import errors, store
-from fewepochs.report import comparison, comparison_console, comparison_figure, page, picture
+from fewepochs.report import comparison, comparison_console, comparison_figure, headline, page, picture
 from fewepochs.stats import arms, estimates
 from report_runs import ENVIRONMENT, make_run
 
@@ -124,6 +124,34 @@ def test_few_runs_are_said_with_what_their_range_covers() -> None:
     assert "in 75% of cases" in caveats(*(make_run(seed=s) for s in range(3)))
     assert "n = 1 for digits-step: a single run proves little" in caveats(make_run())
     assert "n = " not in caveats(*(make_run(seed=s) for s in range(6)))
+
+
+def test_runs_that_ended_before_they_could_tell_do_not_count_as_many() -> None:
+    early = [make_run(seed=seed, epochs=3, state="running") for seed in range(3, 10)]
+    told = caveats(*(make_run(seed=seed) for seed in range(3)), *early)
+    assert (
+        "Of the 10 runs of digits-step, 3 reached 0.97 or were followed to the end of their budget: the intervals are "
+        "no better than those of 3 runs." in told
+    )
+    assert "no better than" not in caveats(*(make_run(seed=seed) for seed in range(10)))
+
+
+def test_more_looks_than_a_median_can_have_intervals_for_are_told() -> None:
+    runs = [make_run(seed=seed) for seed in range(7)]
+    found = comparison.build(runs, targets=(0.97,), looks=10)
+    assert (
+        "10 looks ask for intervals at 99.5%: lowest to highest of 7 runs holds the median in 98.4% of cases, and no "
+        "interval of a median is wider." in found["caveats"]
+    )
+    assert not any("looks ask" in one for one in comparison.build(runs, targets=(0.97,), looks=2)["caveats"])
+
+
+def test_a_mean_of_some_of_the_runs_has_their_number_beside_it() -> None:
+    runs = [make_run(seed=seed, epochs=epochs, state="running") for seed, epochs in enumerate((20, 20, 0, 0))]
+    told = comparison_console.lines(comparison.build(runs, targets=(0.999,)))
+    (row,) = [line for line in told if ", n = 2" in line]
+    assert row.split()[:2] == ["digits-step", "4"]
+    assert "(mean of 2 runs)." in headline.build(comparison.build(runs, targets=(0.999,)))
 
 
 def test_what_cannot_be_compared_is_said() -> None:

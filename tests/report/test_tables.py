@@ -104,10 +104,10 @@ def test_recipes_that_share_the_value_have_rows_of_their_own_and_it_is_said_why(
 
 
 def test_twins_count_once() -> None:
-    again = make_run("batch_size=32", seed=0, folder="again")
+    again = make_run("batch_size=32", seed=0, folder="see-again")
     page = tables.build("best", [*runs("batch_size=32"), again])
     assert cells(page)[0][1] == "3"
-    assert any("again has the recipe and seeds of" in note for note in page.notes)
+    assert any("see-again has the recipe and seeds of" in note for note in page.notes)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,8 @@ def _caveats(groups: Sequence[labels.Group], found: compare.Comparison) -> list[
     return [
         *differences(groups),
         *few(groups),
+        *_followed(found),
+        *_looked(found),
         *_ended(groups, found),
         *_pinned(found),
         *_placed(groups, found),
@@ -270,6 +272,30 @@ def few(groups: Sequence[labels.Group]) -> Iterable[str]:
                 f"n = {n} for {who}: too few for an interval of the median at 95%. Lowest to highest of {n} runs holds "
                 f"it in {1 - 2 ** (1 - n):.0%} of cases, and no interval of a median is wider."
             )
+
+
+def _followed(found: compare.Comparison) -> Iterable[str]:
+    """Yield which recipes have runs enough, but few that say whether they arrive: the others ended before."""
+    for arm in dict.fromkeys(row.arm for row in found.rows):
+        row = max((row for row in found.rows if row.arm == arm), key=lambda row: (row.early, row.target))
+        known = row.n - row.early
+        if known < summary.FEW_RUNS <= row.n:
+            yield (
+                f"Of the {row.n} runs of {arm}, {known} reached {row.target:g} or were followed to the end of their "
+                f"budget: the intervals are no better than those of {_count(known)}."
+            )
+
+
+def _looked(found: compare.Comparison) -> Iterable[str]:
+    """Yield for which recipes the confidence that several looks ask of an interval is more than a median's can have."""
+    sizes = sorted({row.n for row in found.rows if row.n >= summary.FEW_RUNS})
+    short = [n for n in sizes if 1 - 2 ** (1 - n) < found.confidence]
+    if short:
+        yield (
+            f"{found.looks} looks ask for intervals at {100 * found.confidence:.4g}%: lowest to highest of "
+            f"{_count(short[-1])} holds the median in {1 - 2 ** (1 - short[-1]):.1%} of cases, and no interval of a "
+            "median is wider."
+        )
 
 
 def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterable[str]:

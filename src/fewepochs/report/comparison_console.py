@@ -89,10 +89,16 @@ def _accuracies(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         head,
         *(
-            (entry["arm"], str(entry["n"]), *(estimate(entry[column], by="accuracy") for column in columns))
+            (entry["arm"], str(entry["n"]), *(_mean(entry[column], n=entry["n"]) for column in columns))
             for entry in found["accuracies"]
         ),
     ]
+
+
+def _mean(dumped: Mapping[str, Any], *, n: int) -> str:
+    """Return a mean accuracy, with how many of the `n` runs it is of where it is not of all."""
+    told = estimate(dumped, by="accuracy")
+    return told if dumped["n"] in (0, n) else f"{told}, n = {dumped['n']}"
 
 
 def _profile(found: Mapping[str, Any]) -> list[str]:

@@ -113,7 +113,8 @@ def _best(found: Mapping[str, Any]) -> str:
     if not known:
         return "No epoch is done yet."
     best = max(known, key=lambda entry: entry["best_val_acc"]["value"])
-    if best["n"] == 1:
+    n = best["best_val_acc"]["n"]
+    if n == 1:
         return f"The best accuracy is that of {best['arm']}, {best['best_val_acc']['value']:.4f} (one run)."
     told = comparison_console.estimate(best["best_val_acc"], by="accuracy")
-    return f"The best accuracy is that of {best['arm']}, {told} (mean of {best['n']} runs)."
+    return f"The best accuracy is that of {best['arm']}, {told} (mean of {n} runs)."
