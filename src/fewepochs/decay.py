@@ -50,7 +50,7 @@ MOST_STEPS = 20_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """Weights that one rule updates: for Muon there are two parts, else one. `steps` hold lr and momentum."""
+    """Weights that one rule updates: for Muon there are two parts, else one."""
 
     parameters: str
     rule: updates.Optimizer

@@ -5,7 +5,7 @@
     ├── DataError                  3   a data set: missing, damaged, or not what it claims to be
     ├── DivergedError              4   a loss or gradient that is no longer finite
     ├── StorageError               5   a run folder or another place that cannot be read or written
-    ├── CheckpointError            6   a checkpoint that is damaged or belongs to something else
+    ├── CheckpointError            6   a checkpoint or log that is damaged or belongs to something else
     ├── StudyError                 7   cells of a study that could not be trained; the others were
     └── TargetMissedError          10  --require-target was asked for and the target was not reached
 
@@ -86,7 +86,7 @@ class StorageError(FewEpochsError):
 
 
 class CheckpointError(FewEpochsError):
-    """A checkpoint that is damaged, of another format, or of another recipe."""
+    """A checkpoint or log that is damaged, of another format, or of another recipe."""
 
     exit_code = 6
 

@@ -202,15 +202,6 @@ def test_available_names_a_file_given_alone(tmp_path: Path) -> None:
     assert sources.available(tmp_path / "nothing here")[-1].kind == "digits"
 
 
-def test_the_download_notice_says_url_size_and_hash() -> None:
-    assert sources.download_notice("cifar10") == (
-        "cifar10: https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz 170,498,071 bytes, "
-        "SHA-256 6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-    )
-    with pytest.raises(DataError, match="digits is not downloaded"):
-        sources.download_notice("digits")
-
-
 def test_sources_load_without_torch() -> None:
     code = "import sys, fewepochs.data.sources as s; s.load('digits'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

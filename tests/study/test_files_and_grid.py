@@ -74,6 +74,12 @@ def test_all_mistakes_of_a_file_are_told_at_once() -> None:
     assert all(word in told for word in ("name", "looks", "questoin"))
 
 
+def test_all_axes_that_are_none_are_told_at_once() -> None:
+    told = refused(f"{LEAST}[axes]\nbatch_size = 32\noptimizer.lr = 0.1\n")
+    assert "axes.batch_size: not a list of values" in told
+    assert "axes.optimizer.lr: not a list of values" in told
+
+
 def test_all_mistakes_of_all_arms_are_told_at_once() -> None:
     told = refused(f"{LEAST}[arms.a]\nbatch_size = 0\n[arms.b]\noptimizer.lr = -1.0\n")
     assert "a: batch_size" in told

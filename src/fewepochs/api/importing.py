@@ -31,7 +31,7 @@ class Said:
 
     `seeds` are those of the runs in order; without them runs have the values of their column, if these are whole
     numbers, or else `seed` and those that follow it. `budget` are the epochs that training was planned for: the
-    recipe's, or those of the longest file. `targets` and `hold` are a recipe's.
+    recipe's, or those of the longest file. `targets` are a recipe's.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """What runs show: crossings, comparisons, verdicts on claims, tables, the report.
 
-Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+What only some calls need is imported inside of them, so that everything else stays fast; nothing here needs torch.
 """
 
 from __future__ import annotations

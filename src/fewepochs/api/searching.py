@@ -1,6 +1,6 @@
 """Search among recipes by successive halving.
 
-Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+What only some calls need is imported inside of them, so that everything else stays fast.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run(
             if done.signal is not None:
                 return found, done.signal
             if failed := done.plan.count("failed"):
-                raise StudyError(f"{study.name}: {failed} runs failed; see {done.plan.path / 'logs'}")
+                raise StudyError(f"{study.name}: {failed} runs failed; see {done.plan.logs}")
     search_report.leave(found)
     return found, None
 

@@ -1,6 +1,6 @@
 """Plan a study, carry it out, answer its question.
 
-Torch is imported inside the functions that need it, so that everything else stays fast and works without it.
+What only some calls need is imported inside of them, so that everything else stays fast.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(
     cluster: on_ray.Cluster | None = None,
     view: study_console.View | None = None,
 ) -> conduct.Conducted:
-    """Train what is missing of the study in `file`, `jobs` cells at a time (None: as many as there are cores).
+    """Train what is missing of the study in `file`, `jobs` cells at a time (None: one a core, or one a GPU).
 
     `only` are the numbers of some of its cells, from 0; with `cluster` they are trained on Ray. Whatever happens, the
     same call goes on with what is left.
@@ -104,9 +104,7 @@ def smallest_budget(
             if done.signal is not None:
                 return search, done.signal
             if failed := done.plan.count("failed"):
-                raise StudyError(
-                    f"{study.name}: {failed} runs with {budget} epochs failed; see {done.plan.path / 'logs'}"
-                )
+                raise StudyError(f"{study.name}: {failed} runs with {budget} epochs failed; see {done.plan.logs}")
         search = search.then(budget)
     return search, None
 

@@ -32,7 +32,7 @@ def budget(
     rule: Annotated[str, typer.Option("--rule", help="first: reached once; held: and kept.")] = "first",
     overrides: options.SetOption = None,
     out: options.OutOption = Path("runs"),
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Runs at a time; default: one a core.")] = None,
+    jobs: options.JobsOption = None,
     data: options.DataOption = None,
     download: options.DownloadOption = False,
     device: options.DeviceOption = "auto",

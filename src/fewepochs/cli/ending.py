@@ -67,7 +67,7 @@ def failures(planned: plans.Plan, failed: Sequence[plans.Standing]) -> str:
     first = failed[0].why.reason if failed[0].why is not None else "no reason given"
     return (
         f"{planned.study.name}: {len(failed)} of {len(planned.standings)} cells failed ({names}).\n"
-        f"The first: {first}\nTheir words are in {planned.path / 'logs'}; the same command tries them again."
+        f"The first: {first}\nTheir words are in {planned.logs}; the same command tries them again."
     )
 
 

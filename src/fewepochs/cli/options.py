@@ -78,6 +78,9 @@ StopOption = Annotated[
 RequireOption = Annotated[
     float | None, typer.Option("--require-target", help="Exit 10 unless this val_acc is reached.")
 ]
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="So many runs at a time; default: one a core, or one a GPU.")
+]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of run folders.")]
 
 

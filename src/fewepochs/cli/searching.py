@@ -24,7 +24,7 @@ search_app = typer.Typer(
 def run(
     file: FileArgument,
     out: options.OutOption = Path("runs"),
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at a time; default: one a core.")] = None,
+    jobs: options.JobsOption = None,
     retries: Annotated[int, typer.Option("--retries", min=0, help="Begin a crashed trial so often again.")] = 2,
     data: options.DataOption = None,
     download: options.DownloadOption = False,

@@ -60,7 +60,7 @@ def plan(file: FileArgument, out: options.OutOption = Path("runs"), as_json: opt
 def run(
     file: FileArgument,
     out: options.OutOption = Path("runs"),
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time; default: one a core.")] = None,
+    jobs: options.JobsOption = None,
     cells: CellsOption = None,
     retries: Annotated[int, typer.Option("--retries", min=0, help="Begin a crashed cell so often again.")] = 2,
     stall_minutes: StallOption = 60.0,

@@ -22,7 +22,6 @@ from fewepochs.data.images import Images
 from fewepochs.data.layouts import Archive, Family, Layout
 from fewepochs.errors import DataError
 
-_CHUNK = 1 << 20
 _SLACK = 4 << 20
 """Room for what stands in an archive beside the images: headers, padding, a page to read, the names of the classes."""
 

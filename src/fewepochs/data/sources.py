@@ -24,7 +24,7 @@ from fewepochs.data.images import DataSet, Images, digest
 from fewepochs.data.layouts import Family, Layout
 from fewepochs.errors import DataError
 
-__all__ = ["DataSet", "Images", "Source", "available", "download_notice", "load"]
+__all__ = ["DataSet", "Images", "Source", "available", "load"]
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,6 @@ def load(
 def available(where: Path | None = None) -> tuple[Source, ...]:
     """Return what could be loaded, without reading it: from `where`, our cache, Keras's cache, and embedded."""
     return tuple(_available(where, layouts.PUBLISHED))
-
-
-def download_notice(kind: str) -> str:
-    """Return what is said before `kind` is downloaded: URL, size and SHA-256. Raises DataError."""
-    for family in layouts.PUBLISHED:
-        if family.kind == kind:
-            return download.notice(family)
-    raise DataError(f"{kind} is not downloaded; {' and '.join(family.kind for family in layouts.PUBLISHED)} are.")
 
 
 # --- looking ----------------------------------------------------------------------------------------------------

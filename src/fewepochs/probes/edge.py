@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 from fewepochs import recipe as recipes
 from fewepochs.errors import Problem
@@ -106,8 +106,13 @@ def threshold(optimizer: updates.Optimizer, *, lr: float, momentum: float) -> Th
         case updates.Sgd():
             factor = 2 * (1 + momentum)
             return Threshold("hessian", factor / lr, f"{factor:.4g} / lr (heavy ball, momentum {momentum:g})")
-        case _:
+        case (
+            updates.Nadam() | updates.RmsProp() | updates.Lion() | updates.Lamb() | updates.Muon()
+            | updates.ScheduleFreeSgd() | updates.ScheduleFreeAdamW() | updates.PythonOptimizer()
+        ):  # fmt: skip
             return Threshold("hessian", None, "", f"no threshold is known here for {optimizer.kind}")
+        case _:
+            assert_never(optimizer)
 
 
 def problems(settings: Settings) -> tuple[Problem, ...]:

@@ -37,6 +37,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -140,8 +141,13 @@ def _reach(optimizer: updates.Optimizer, *, lr: float, momentum: float) -> float
             return lr
         case updates.Sgd():
             return lr / (1 - momentum)
-        case _:
+        case (
+            updates.Nadam() | updates.RmsProp() | updates.Lion() | updates.Lamb() | updates.Muon()
+            | updates.ScheduleFreeSgd() | updates.ScheduleFreeAdamW() | updates.PythonOptimizer()
+        ):  # fmt: skip
             return None
+        case _:
+            assert_never(optimizer)
 
 
 def _length(squares: Values, *, name: Sequence[int | str]) -> StepNoise:

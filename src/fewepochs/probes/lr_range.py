@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -48,16 +47,6 @@ class Progress:
     lr: float | None = None
     loss: float | None = None
     stop: bool = False
-
-
-class Watcher(Protocol):
-    """Who is told what happens."""
-
-    def start(self, recipe: recipes.Recipe, *, sweep: Sweep, seeds: Sequence[int], progress: Progress) -> None:
-        """A measurement begins."""
-
-    def swept(self, curve: Curve) -> None:
-        """A seed's sweep has ended."""
 
 
 def measure(

@@ -110,17 +110,13 @@ def _about_the_winner(found: search.Search, winner: search.Trial) -> Iterator[st
     told = ", ".join(f"{name} = {_shown(value)}" for name, value in winner.proposed.values.items())
     n = f"n = {len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     yield f"Best: trial {winner.number} ({told}), val_acc {winner.scores[found.rungs[-1]]:.4f}, {n}."
-    pairs = [(best.val_acc, test) for best, test in map(_tested, runs) if best is not None and test is not None]
+    seen = [arms.best_and_tested(run.epochs) for run in runs]
+    pairs = [(best.val_acc, test) for best, test in seen if best is not None and test is not None]
     if pairs:
         gap = sum(val - test for val, test in pairs) / len(pairs)
         test = sum(test for _, test in pairs) / len(pairs)
         yield f"Its test accuracy at the epochs chosen is {test:.4f}: a selection gap of {gap:+.4f}."
     yield f"{summary.validation(found.base.data).capitalize()}."
-
-
-def _tested(run: store.StoredRun) -> tuple[Any, float | None]:
-    view = arms.Run(run.name, (run.recipe.seed,), run.epochs, run.costs, run.recipe.budget.epochs, run.status.state)
-    return arms.best_and_tested(view)
 
 
 def runs_of(found: search.Search, trial: search.Trial) -> list[store.StoredRun]:

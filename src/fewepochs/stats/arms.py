@@ -9,7 +9,7 @@ counts as followed to the end of its budget, not as one that might have been nex
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fewepochs.records import Best, CostRecord, Crossing, Epoch, RunState
@@ -128,18 +128,20 @@ def _end(run: Run, *, needed: int, by: By) -> float | None:
 def twins(first: Observed, second: Observed) -> tuple[survival.Sample, survival.Sample]:
     """Return the runs of both arms whose seeds the other arm has, too, in the same order: run i of each is a pair."""
     shared = set(first.seeds) & set(second.seeds)
-    return _with(first, shared), _with(second, shared)
+    return restricted(first, seeds=shared).sample, restricted(second, seeds=shared).sample
 
 
-def _with(observed: Observed, shared: set[SeedKey]) -> survival.Sample:
-    rows = zip(observed.seeds, observed.sample.times, observed.sample.reached, strict=True)
-    kept = [(time, reached) for key, time, reached in rows if key in shared]
-    return survival.Sample(tuple(time for time, _ in kept), tuple(reached for _, reached in kept))
+def restricted(observed: Observed, *, seeds: set[SeedKey]) -> Observed:
+    """Return `observed` with the runs of these `seeds` alone."""
+    kept = [i for i, key in enumerate(observed.seeds) if key in seeds]
+    times, reached = observed.sample.times, observed.sample.reached
+    sample = survival.Sample(tuple(times[i] for i in kept), tuple(reached[i] for i in kept))
+    return replace(observed, seeds=tuple(observed.seeds[i] for i in kept), sample=sample)
 
 
-def best_and_tested(run: Run) -> tuple[Best | None, float | None]:
-    """Return the run's best validation accuracy, and the test accuracy of the epoch that had it where one was taken."""
-    best = crossing_rules.best(run.epochs)
+def best_and_tested(epochs: Sequence[Epoch]) -> tuple[Best | None, float | None]:
+    """Return a run's best validation accuracy, and the test accuracy of the epoch that had it where one was taken."""
+    best = crossing_rules.best(epochs)
     if best is None:
         return None, None
-    return best, next(record.test_acc for record in run.epochs if record.epoch == best.epoch)
+    return best, next(record.test_acc for record in epochs if record.epoch == best.epoch)

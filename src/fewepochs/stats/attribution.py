@@ -8,8 +8,6 @@ that the interval is a paired one. A run that did not get there counts with h: w
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fewepochs.records import Count, Finite, Fraction, Record
 from fewepochs.stats import arms, estimates, resampling, survival
 
@@ -34,7 +32,7 @@ def saving(
     shared = set(before.seeds) & set(after.seeds)
     paired = len(shared) >= FEWEST_TWINS
     if paired:
-        before, after = _of(before, shared), _of(after, shared)
+        before, after = arms.restricted(before, seeds=shared), arms.restricted(after, seeds=shared)
     return Saving(
         target=target,
         horizon=horizon,
@@ -43,13 +41,6 @@ def saving(
         paired=paired,
         saved=_saved(before, after, horizon=horizon, confidence=confidence),
     )
-
-
-def _of(observed: arms.Observed, seeds: set[arms.SeedKey]) -> arms.Observed:
-    kept = [i for i, key in enumerate(observed.seeds) if key in seeds]
-    times, reached = observed.sample.times, observed.sample.reached
-    sample = survival.Sample(tuple(times[i] for i in kept), tuple(reached[i] for i in kept))
-    return replace(observed, seeds=tuple(observed.seeds[i] for i in kept), sample=sample)
 
 
 def _saved(

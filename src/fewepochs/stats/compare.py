@@ -242,7 +242,8 @@ class _Question(Record):
 def _accuracy(arm: arms.Arm, *, confidence: float) -> Accuracy:
     in_order = sorted(arm.runs, key=lambda run: run.seeds)
     name = estimates.seed_name([run.seeds for run in in_order])
-    found = [(best, test) for best, test in map(arms.best_and_tested, in_order) if best is not None]
+    seen = [arms.best_and_tested(run.epochs) for run in in_order]
+    found = [(best, test) for best, test in seen if best is not None]
     tested = [(best.val_acc, test) for best, test in found if test is not None]
 
     def mean(values: Sequence[float], *, absent: str) -> estimates.Estimate:

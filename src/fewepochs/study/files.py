@@ -53,8 +53,8 @@ Targets = Annotated[tuple[recipes.Target, ...], Strict(False), Field(min_length=
 class Rules(specs.Spec):
     """What counts as an answer; fixed when the first cell begins.
 
-    `rule`, `by`, `horizon`, `confidence` are those of `stats.compare.compare`; `looks` is how often the growing study
-    will be looked at in all. `stop` ends single runs early. Without `targets` and `hold` the recipes' own count.
+    `rule`, `by` and `horizon` are those of `stats.compare.compare`; `looks` is how often the growing study will be
+    looked at in all. `stop` ends single runs early. Without `targets` and `hold` the recipes' own count.
     """
 
     targets: Targets | None = None

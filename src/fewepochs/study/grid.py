@@ -130,7 +130,11 @@ def _recipe(name: str, changes: Mapping[str, Any], *, file: files.StudyFile, bas
 
 def _variants(file: files.StudyFile, *, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each arm's name and changes: the named arms, each crossed with the axes."""
-    axes = list(_axes(file.axes, source=source))
+    found = list(_axes(file.axes))
+    wrong = tuple(one for _, one in found if isinstance(one, Problem))
+    if wrong:
+        raise RecipeError(source, wrong)
+    axes = [(path, values) for path, values in found if isinstance(values, list)]
     named: Mapping[str, Mapping[str, Any]] = file.arms or {"": {}}
     met: set[str] = set()
     for arm, changes in named.items():
@@ -146,18 +150,18 @@ def _variants(file: files.StudyFile, *, source: str) -> Iterator[tuple[str, dict
 
 
 def _axes(
-    table: Mapping[str, Any], *, source: str, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Yield each axis: where in the recipe, and its values."""
+    table: Mapping[str, Any], *, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[Any] | Problem]]:
+    """Yield each axis: where in the recipe, and its values, or what is wrong with them."""
     for name, value in table.items():
         here = (*path, *name.split("."))
         if isinstance(value, Mapping):
-            yield from _axes(value, source=source, path=here)
+            yield from _axes(value, path=here)
         elif isinstance(value, list) and value:
             yield here, value
         else:
             field = ".".join(("axes", *here))
-            raise RecipeError(source, (Problem(field, "not a list of values", problems.shown(value), "[32, 64, 128]"),))
+            yield here, Problem(field, "not a list of values", problems.shown(value), "[32, 64, 128]")
 
 
 def nested(path: Sequence[str], value: Any) -> dict[str, Any]:

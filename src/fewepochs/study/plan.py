@@ -74,6 +74,11 @@ class Plan:
         return sum(standing.state == state for standing in self.standings)
 
     @property
+    def logs(self) -> Path:
+        """The folder of what the cells' processes had to say."""
+        return self.path / folder.LOGS
+
+    @property
     def seen(self) -> int:
         """How many cells' results may have been seen: those that are done, and those that the grid has no more."""
         return self.count("done") + len(self.strays)
