@@ -85,6 +85,7 @@ RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run 
 
 
 def seeds(seed: int | None, several: str | None) -> list[int | None]:
+    """Return the seeds to train with; [None] means the recipe's own."""
     if several is None:
         return [seed]
     if seed is not None:
@@ -112,23 +113,27 @@ def numbers(option: str, text: str) -> list[int]:
 
 
 def targets(given: Sequence[float] | None) -> tuple[float, ...]:
+    """Return the targets asked for, fractions in (0, 1]. Raises RecipeError for others."""
     for target in given or ():
         check_accuracies({"--target": target})
     return tuple(given or ())
 
 
 def check_choice(option: str, value: str, *, allowed: tuple[str, ...]) -> None:
+    """Raise RecipeError unless `value` is one of the words `allowed`."""
     if value not in allowed:
         raise usage(option, "not a known choice", value, ", ".join(allowed))
 
 
 def check_accuracies(given: Mapping[str, float | None]) -> None:
+    """Raise RecipeError unless all that was given, by option, are fractions in (0, 1]."""
     for option, accuracy in given.items():
         if accuracy is not None and not 0 < accuracy <= 1:
             raise usage(option, "not an accuracy", str(accuracy), "a fraction above 0, at most 1")
 
 
 def check_progress(choice: str) -> None:
+    """Raise RecipeError for a kind of progress that there is not."""
     if choice not in ("auto", "rich", "plain", "json", "off"):
         raise usage("--progress", "not a kind of progress", choice, "auto, rich, plain, json, off")
 
@@ -142,4 +147,5 @@ def check_picture(to: Path | None, *, option: str = "--to", data: bool = False) 
 
 
 def usage(field: str, message: str, value: str, allowed: str) -> errors.RecipeError:
+    """Return the error of a command line that cannot be meant: exit code 2, as for a recipe."""
     return errors.RecipeError("command line", (errors.Problem(field, message, repr(value), allowed),))

@@ -19,6 +19,7 @@ Form = Literal["text", "json", "event"]
 
 
 def view(choice: str, *, quiet: bool, verbose: bool) -> Any:
+    """Return what shows a run while it trains."""
     from fewepochs.report import console
 
     options.check_progress(choice)
@@ -26,6 +27,7 @@ def view(choice: str, *, quiet: bool, verbose: bool) -> Any:
 
 
 def study_view(choice: str, *, quiet: bool) -> study_console.View:
+    """Return what shows several runs while they train."""
     from fewepochs.report import study_console
 
     options.check_progress(choice)
@@ -40,6 +42,7 @@ def form(as_json: bool, progress: str, *, quiet: bool) -> Form:
 
 
 def print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print names and values, a line each or as JSON."""
     if as_json:
         print_json(facts)
         return
@@ -48,6 +51,7 @@ def print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def print_json(value: object) -> None:
+    """Print JSON, indented by two."""
     out(json.dumps(value, indent=2))
 
 
