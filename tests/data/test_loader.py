@@ -50,11 +50,16 @@ def test_no_normalisation_is_pixel_over_white() -> None:
     np.testing.assert_array_equal(data.normalise(data.train.pixels), made.train.pixels.astype(np.float32) / 16)
 
 
-def test_a_constant_channel_is_not_divided_by_zero() -> None:
-    made = dataset()
-    made.train.pixels[..., 1] = 7
-    data = loader.prepare(made, spec=inputs.DataSpec(kind="npz", normalise="per-channel"))
-    assert data.normalise(data.train.pixels).isfinite().all()
+@pytest.mark.parametrize("white", [16, 255])
+def test_a_constant_channel_is_divided_by_one(white: int) -> None:
+    """By exactly 1, whatever the constant: an image that differs by one level stays one level away."""
+    made = dataset(train=50, white=white)
+    spec = inputs.DataSpec(kind="npz", normalise="per-channel")
+    for constant in range(white + 1):
+        made.train.pixels[..., 1] = constant
+        std = loader.prepare(made, spec=spec).std
+        assert std is not None
+        assert float(std[1]) == 1.0, constant
 
 
 def test_held_out_images_are_the_same_for_every_run_and_never_trained_on() -> None:

@@ -156,7 +156,9 @@ def _statistics(
             count = pixels.size // pixels.shape[-1]
             histograms = [np.bincount(pixels[..., c].reshape(-1), minlength=256) for c in range(pixels.shape[-1])]
             levels = np.arange(256, dtype=np.int64)
-            first = np.array([int(h @ levels) for h in histograms]) / (count * white)
-            second = np.array([int(h @ levels**2) for h in histograms]) / (count * white**2)
-            std = np.sqrt(np.maximum(second - first**2, 0.0))
-            return first.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
+            first = [int(h @ levels) for h in histograms]
+            second = [int(h @ levels**2) for h in histograms]
+            # Python's integers: in float64 the difference of a constant channel is not always 0.
+            variance = [(count * b - a * a) / (count * white) ** 2 for a, b in zip(first, second, strict=True)]
+            mean, std = np.array(first) / (count * white), np.sqrt(variance)
+            return mean.astype(np.float32), np.where(std > 0, std, 1.0).astype(np.float32)
