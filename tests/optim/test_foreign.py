@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optimizer_runs as runs
+import optimizer_samples
 import pytest
 import torch
 from torch import Tensor
@@ -38,15 +39,37 @@ def test_weights_are_those_of_the_optimizer_driven_by_torch(name: str, arguments
     """Bit for bit, kernels as matrices and everything else as vectors."""
     own = spec(f"torch.optim.{name}", **arguments)
     ours, _ = runs.run(own)
+    assert torch.equal(ours, driven_by_torch(getattr(torch.optim, name), own))
+
+
+def driven_by_torch(kind: Any, own: updates.PythonOptimizer) -> Tensor:
+    """Return the weights after all steps of the optimizer, without anything of ours."""
     weights = runs.layout().vector
     parameters = {key: torch.nn.Parameter(w) for key, w in runs.shaped(weights).items()}
-    theirs = getattr(torch.optim, name)(parameters.values(), lr=own.lr, **arguments)
+    theirs = kind(parameters.values(), lr=own.lr, **own.arguments)
     for gradient, (lr, _, _) in zip(runs.gradients(), runs.course(own), strict=True):
         theirs.param_groups[0]["lr"] = lr
         for key, part in runs.shaped(gradient).items():
             parameters[key].grad = part.clone()
         theirs.step()
-    assert torch.equal(ours, weights)
+    return weights
+
+
+@pytest.mark.parametrize("name", ["Adapting", "Lazy", "Numbers", "Replacing"])
+def test_made_anew_after_every_step_it_ends_where_torch_drives_it(name: str) -> None:
+    def again(k: int, optimizer: Any, weights: Any) -> Any:
+        fresh = runs.made(own, weights=weights)
+        assert fresh.state().keys() == optimizer.state().keys()
+        for key, tensor in fresh.state().items():
+            tensor.copy_(optimizer.state()[key])
+        return fresh
+
+    own = spec(f"optimizer_samples.{name}")
+    resumed, _ = runs.run(own, after=again)
+    whole, _ = runs.run(own)
+    expected = driven_by_torch(getattr(optimizer_samples, name), own)
+    assert torch.equal(whole, expected)
+    assert torch.equal(resumed, expected)
 
 
 def test_the_state_holds_tensors_as_vectors_and_numbers_as_one_more() -> None:
@@ -92,6 +115,9 @@ REFUSED = [
     ("optimizer_samples.Tensor", {}, "target", "not a class derived from torch.optim.Optimizer"),
     ("optimizer_samples.inner.Deep", {}, "target", "optimizer_samples.inner cannot be imported"),
     ("optimizer_samples.Listing", {}, "target", "keeps 'history', a list"),
+    ("optimizer_samples.Counting", {}, "target", "remembers what no checkpoint could hold, 't'"),
+    ("optimizer_samples.Grouping", {}, "target", "remembers what no checkpoint could hold, 'defaults', 'history'"),
+    ("optimizer_samples.Beginning", {}, "target", "does another third step when it is made anew after the second"),
     ("optimizer_samples.Global", {}, "target", "keeps state that belongs to no parameter"),
     ("torch.optim.LBFGS", {}, "target", "its step() fails: TypeError"),
     ("torch.optim.SGD", {"momenum": 0.9}, "arguments", "unexpected keyword argument 'momenum'"),
@@ -121,6 +147,20 @@ def test_a_module_that_fails_when_it_is_imported_is_refused(tmp_path: Path, monk
 def test_an_optimizer_that_remembers_more_after_its_first_step_ends_the_run() -> None:
     with pytest.raises(errors.RecipeError, match="remembers other things than after its first step"):
         runs.run(spec("optimizer_samples.Growing"))
+
+
+def test_what_is_a_tensor_in_the_trial_and_none_in_the_run_ends_the_run() -> None:
+    optimizer = runs.made(spec("optimizer_samples.Lazy"), weights=runs.layout())
+    with pytest.raises(errors.RecipeError, match="remembers other things than after its first step, 'buffer'"):
+        optimizer.update(torch.zeros(runs.SIZE, dtype=torch.float64), runs.controls(0.1, 0.0, 0.0))
+
+
+def test_the_trial_leaves_weights_state_and_torchs_random_numbers_alone() -> None:
+    weights, before = runs.layout(), torch.get_rng_state()
+    optimizer = runs.made(spec("optimizer_samples.Drawing"), weights=weights)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(weights.vector, runs.layout().vector)
+    assert not any(tensor.any() for tensor in optimizer.state().values())
 
 
 # --- permission ---------------------------------------------------------------------------------------------------

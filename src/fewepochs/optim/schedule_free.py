@@ -71,7 +71,7 @@ def _made(spec: updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW, groups: for
     optimizer: Any
     if isinstance(spec, updates.ScheduleFreeSgd):
         optimizer = schedulefree.SGDScheduleFree(
-            groups, lr=spec.lr, momentum=spec.momentum, warmup_steps=spec.warm_up_steps
+            groups, lr=spec.lr, momentum=spec.momentum, weight_decay=0.0, warmup_steps=spec.warm_up_steps
         )
     else:
         optimizer = schedulefree.AdamWScheduleFree(
@@ -79,6 +79,7 @@ def _made(spec: updates.ScheduleFreeSgd | updates.ScheduleFreeAdamW, groups: for
             lr=spec.lr,
             betas=(spec.beta_1, spec.beta_2),
             eps=spec.epsilon,
+            weight_decay=0.0,
             warmup_steps=spec.warm_up_steps,
         )
     optimizer.train()
