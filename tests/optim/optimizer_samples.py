@@ -156,3 +156,18 @@ class Drawing(Descent):
         """Update one parameter."""
         self.state[p]["noise"] = torch.randn_like(p)
         p.sub_(gradient + self.state[p]["noise"], alpha=group["lr"])
+
+
+class Detaching(Descent):
+    """Puts a new tensor in each parameter's place, from the given step on."""
+
+    def __init__(self, params: Iterable[Any], lr: float, begin: int) -> None:
+        super().__init__(params, lr, begin=begin, moves=0)
+
+    def move(self, p: Any, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Update one parameter."""
+        group["moves"] += 1
+        if group["moves"] < group["begin"]:
+            super().move(p, gradient, group)
+        else:
+            p.data = p.data - group["lr"] * gradient

@@ -118,6 +118,7 @@ REFUSED = [
     ("optimizer_samples.Counting", {}, "target", "remembers what no checkpoint could hold, 't'"),
     ("optimizer_samples.Grouping", {}, "target", "remembers what no checkpoint could hold, 'defaults', 'history'"),
     ("optimizer_samples.Beginning", {}, "target", "does another third step when it is made anew after the second"),
+    ("optimizer_samples.Detaching", {"begin": 1}, "target", "write into it, p.data.sub_(...) instead of p.data ="),
     ("optimizer_samples.Global", {}, "target", "keeps state that belongs to no parameter"),
     ("torch.optim.LBFGS", {}, "target", "its step() fails: TypeError"),
     ("torch.optim.SGD", {"momenum": 0.9}, "arguments", "unexpected keyword argument 'momenum'"),
@@ -147,6 +148,11 @@ def test_a_module_that_fails_when_it_is_imported_is_refused(tmp_path: Path, monk
 def test_an_optimizer_that_remembers_more_after_its_first_step_ends_the_run() -> None:
     with pytest.raises(errors.RecipeError, match="remembers other things than after its first step"):
         runs.run(spec("optimizer_samples.Growing"))
+
+
+def test_an_optimizer_that_leaves_the_weights_in_a_later_step_ends_the_run() -> None:
+    with pytest.raises(errors.RecipeError, match="the network's weights never move"):
+        runs.run(spec("optimizer_samples.Detaching", begin=10 * len(runs.SHAPES)))
 
 
 def test_what_is_a_tensor_in_the_trial_and_none_in_the_run_ends_the_run() -> None:

@@ -90,7 +90,7 @@ class Foreign:
         self._gradient.copy_(gradient)  # an optimizer may write to the gradients that it is given
         for parameter, part in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = part
-        optimizer.step()
+        _step(optimizer)
         self._memory.memorise(optimizer)
 
     def averaged(self) -> Tensor | None:
@@ -213,9 +213,21 @@ def _try_step(optimizer: torch.optim.Optimizer, size: float) -> None:
             devices.add(parameter.device)
     with torch.random.fork_rng([device for device in devices if device.type == "cuda"]):
         try:
-            optimizer.step()
+            _step(optimizer)
+        except RecipeError:
+            raise
         except Exception as error:  # the user's own code may raise anything
             raise _refusal("target", f"its step() fails: {type(error).__name__}: {error}") from error
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    """Let `optimizer` do a step; raises RecipeError where it leaves the weights and goes on with tensors of its own."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    places = [p.data_ptr() for p in parameters]
+    optimizer.step()
+    if [p.data_ptr() for p in parameters] != places:
+        message = "puts another tensor in a parameter's place, so the network's weights never move"
+        raise _refusal("target", f"{message}: write into it, p.data.sub_(...) instead of p.data = p.data - ...")
 
 
 # --- what an optimizer looks like from outside --------------------------------------------------------------------
