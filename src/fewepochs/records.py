@@ -28,7 +28,7 @@ class EpochRecord(Record):
     Losses are means over images and contain the L2 penalty, as Keras reports them: `loss` averages each batch's
     loss at the weights before that batch's update, weighted by batch size; `val_loss` is taken at the weights
     after the epoch. `acc` and `val_acc` are fractions. `test_loss` and `test_acc` are None where the validation
-    images are the test images.
+    images are the test images, `test_loss` also where it is not finite.
 
     `lr_first` and `lr_last` are the learning rates of the epoch's first and last step. `lr_logged` is the rate
     that Keras's history would show for the epoch: the one that stands in the optimizer after all callbacks

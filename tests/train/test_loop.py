@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from device_reads import Reads
 from fewepochs import errors, schedules
 from fewepochs.nets import layers, resnet
 from fewepochs.train import checkpoint, loop
+from fewepochs.train.sums import Evaluation
 
 VARIANTS = [
     pytest.param((), id="float32"),
@@ -232,6 +234,24 @@ def test_validation_that_is_not_finite_is_a_divergence_not_a_traceback() -> None
     training.program.statistics.moving[0].fill_(math.inf)
     with pytest.raises(errors.DivergedError, match="validation loss not finite after epoch 1"):
         tiny_runs.finish(training)
+
+
+@pytest.mark.parametrize("spoiled", [math.nan, math.inf])
+def test_a_test_loss_that_is_not_finite_is_absent_and_the_run_goes_on(
+    spoiled: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = tiny_runs.training(tiny_runs.recipe("data.validation={kind='held-out', images=20}"))
+    real = training.program.evaluate
+
+    def evaluate(*parts: Any, **arguments: Any) -> Evaluation:
+        found = real(*parts, **arguments)
+        validation, test = found.parts
+        return dataclasses.replace(found, parts=(validation, dataclasses.replace(test, loss=spoiled)))
+
+    monkeypatch.setattr(training.program, "evaluate", evaluate)
+    found = tiny_runs.finish(training)
+    assert [(record.epoch, record.test_loss) for record in found] == [(1, None), (2, None), (3, None)]
+    assert all(record.test_acc is not None for record in found)
 
 
 def test_float16_skips_an_overflowing_step_halves_the_scale_and_goes_on() -> None:

@@ -358,6 +358,7 @@ def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRe
     if not math.isfinite(val_loss):
         raise DivergedError(f"validation loss not finite after epoch {epoch}")
     lr_logged = float(rates[-1])
+    test_loss = math.nan if test is None else test.loss / test.images + penalty
     if training.recipe.plateau is not None:
         training.plateau, lr_logged = schedules.plateau_update(
             training.recipe.plateau, training.plateau, val_loss=val_loss, lr=lr_logged
@@ -369,7 +370,7 @@ def _record(training: Training, *, totals: Totals, found: Evaluation) -> EpochRe
         acc=totals.correct / totals.images,
         val_loss=val_loss,
         val_acc=validation.correct / validation.images,
-        test_loss=None if test is None else test.loss / test.images + penalty,
+        test_loss=test_loss if math.isfinite(test_loss) else None,  # test images decide nothing, not even divergence
         test_acc=None if test is None else test.correct / test.images,
         penalty=penalty,
         lr_first=float(rates[0]),
