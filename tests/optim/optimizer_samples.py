@@ -171,3 +171,17 @@ class Detaching(Descent):
             super().move(p, gradient, group)
         else:
             p.data = p.data - group["lr"] * gradient
+
+
+class Narrow(Descent):
+    """Momentum in a type of the user's choice."""
+
+    def __init__(self, params: Iterable[Any], lr: float, dtype: str) -> None:
+        super().__init__(params, lr, dtype=dtype)
+
+    def move(self, p: Any, gradient: Tensor, group: dict[str, Any]) -> None:
+        """Update one parameter."""
+        state, dtype = self.state[p], getattr(torch, group["dtype"])
+        buffer = 0.9 * state.get("buffer", torch.zeros_like(p)).to(p.dtype) + gradient
+        state["buffer"] = buffer.to(dtype)
+        p.sub_(state["buffer"].to(p.dtype), alpha=group["lr"])

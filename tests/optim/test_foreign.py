@@ -119,6 +119,15 @@ REFUSED = [
     ("optimizer_samples.Grouping", {}, "target", "remembers what no checkpoint could hold, 'defaults', 'history'"),
     ("optimizer_samples.Beginning", {}, "target", "does another third step when it is made anew after the second"),
     ("optimizer_samples.Detaching", {"begin": 1}, "target", "write into it, p.data.sub_(...) instead of p.data ="),
+    *(
+        (
+            "optimizer_samples.Narrow",
+            {"dtype": dtype},
+            "target",
+            f"keeps 'buffer' as torch.{dtype}, which no checkpoint",
+        )
+        for dtype in ("float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64")
+    ),
     ("optimizer_samples.Global", {}, "target", "keeps state that belongs to no parameter"),
     ("torch.optim.LBFGS", {}, "target", "its step() fails: TypeError"),
     ("torch.optim.SGD", {"momenum": 0.9}, "arguments", "unexpected keyword argument 'momenum'"),

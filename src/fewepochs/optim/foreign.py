@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from fewepochs.errors import Problem, RecipeError
-from fewepochs.optim import permission
+from fewepochs.optim import permission, rule
 from fewepochs.optim.layout import Controls, Layout
 from fewepochs.specs import updates
 
@@ -130,6 +130,9 @@ class _Memory:
             if isinstance(value, Tensor):
                 alike.setdefault((place[1], value.dtype, value.device), {})[place] = value
         for (key, dtype, device), tensors in alike.items():
+            if dtype not in rule.STATE_DTYPES:
+                known = ", ".join(str(known).removeprefix("torch.") for known in rule.STATE_DTYPES)
+                raise _refusal("target", f"keeps {key!r} as {dtype}, which no checkpoint could hold; known: {known}")
             vector = torch.zeros(sum(t.numel() for t in tensors.values()), dtype=dtype, device=device)
             self._tensors[_unused(key, self._tensors)] = vector
             parts = torch.split(vector, [t.numel() for t in tensors.values()])

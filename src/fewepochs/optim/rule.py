@@ -9,6 +9,12 @@ from torch import Tensor
 
 from fewepochs.optim.layout import Controls
 
+STATE_DTYPES = (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+)  # fmt: skip
+"""The types of tensors that a state may have: a checkpoint holds these."""
+
 
 class Optimizer(Protocol):
     """What the training step asks of an optimizer."""
@@ -25,7 +31,7 @@ class Optimizer(Protocol):
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed run needs, by name; copying into them restores the state.
 
-        The names are the same before the first step as after any.
+        The names are the same before the first step as after any, the types are of STATE_DTYPES.
         """
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from fewepochs import disk, store
 from fewepochs.errors import CheckpointError, StorageError
+from fewepochs.optim import rule
 from fewepochs.records import Count, Finite, Record
 from fewepochs.train import pickled
 
@@ -39,13 +40,7 @@ MAX_LINE_BYTES = 1 << 20
 MOST_BYTES = 16 << 30
 """The largest file that is read into memory."""
 
-DTYPES: dict[str, torch.dtype] = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128,
-        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-    )
-}  # fmt: skip
+DTYPES: dict[str, torch.dtype] = {str(dtype).removeprefix("torch."): dtype for dtype in rule.STATE_DTYPES}
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
