@@ -17,6 +17,7 @@ import numpy as np
 
 from fewepochs import recipe as recipes
 from fewepochs import schedules
+from fewepochs.errors import Problem, RecipeError
 from fewepochs.schedules import Curve, Horizon, Rates
 from fewepochs.specs import inputs, updates
 
@@ -37,11 +38,28 @@ class Curves:
 
 
 def training_images(recipe: recipes.Recipe) -> int | None:
-    """Return how many images an epoch has, those held out aside; None for the user's own (npz), unread as yet."""
+    """Return how many images an epoch has, those held out aside; None for the user's own (npz), unread as yet.
+
+    Raises RecipeError where none is left.
+    """
     images = TRAINING_IMAGES.get(recipe.data.kind)
-    if images is None:
-        return None
-    return images - (recipe.data.validation.images if isinstance(recipe.data.validation, inputs.HeldOut) else 0)
+    return None if images is None else images_left(recipe.data, images=images)
+
+
+def images_left(spec: inputs.DataSpec, *, images: int) -> int:
+    """Return how many of a training set's `images` are trained on; raises RecipeError where none is left."""
+    held_out = spec.validation.images if isinstance(spec.validation, inputs.HeldOut) else 0
+    if held_out >= images:
+        field, message = "data.validation.images", "leaves nothing to train on"
+        raise RecipeError(spec.kind, (Problem(field, message, str(held_out), f"1 to {images - 1}"),))
+    return images - held_out
+
+
+def require_batch(recipe: recipes.Recipe, *, images: int) -> None:
+    """Raise RecipeError where the `images` that are trained on are fewer than a batch."""
+    if recipe.batch_size > images:
+        message = "larger than the training set"
+        raise RecipeError(recipe.name, (Problem("batch_size", message, str(recipe.batch_size), f"1 to {images}"),))
 
 
 def batch_sizes(recipe: recipes.Recipe) -> tuple[int, ...]:

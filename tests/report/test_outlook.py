@@ -60,7 +60,7 @@ def test_what_cannot_be_known_or_done_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"--steps-per-epoch: missing; how many images 'npz' has"):
         outlook.build(parse(FULL, "data.kind=npz"))
     assert outlook.build(parse(FULL, "data.kind=npz"), steps_per_epoch=7)["steps"] == 70
-    with pytest.raises(RecipeError, match=r"data\.validation\.images: leaves no image to train on"):
+    with pytest.raises(RecipeError, match=r"data\.validation\.images: leaves nothing to train on"):
         outlook.build(parse(FULL, "data.validation.images=1437"))
 
 

@@ -6,6 +6,7 @@ import pytest
 import tiny_runs
 import torch
 
+from fewepochs import errors
 from fewepochs.nets import resnet
 from fewepochs.train import estimate
 
@@ -47,6 +48,22 @@ def test_flops_are_counted_by_hand() -> None:
     unit = pixels * (4 * 4 + 9 * 4 * 4 + 4 * 8 + 4 * 8)
     dense = 8 * 10
     assert found.flops_per_image == 2 * (2 * stem + 3 * (unit + dense))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "batch", "problem"),
+    [
+        (120, 1, "data.validation.images: leaves nothing to train on (got 120); allowed: 1 to 119"),
+        (500, 1, "data.validation.images: leaves nothing to train on (got 500); allowed: 1 to 119"),
+        (113, 8, "batch_size: larger than the training set (got 8); allowed: 1 to 7"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_as_training_refuses_it(held_out: int, batch: int, problem: str) -> None:
+    recipe = tiny_runs.recipe(f"data.validation={{kind='held-out', images={held_out}}}", f"batch_size={batch}")
+    shape = estimate.DataShape(tiny_runs.TRAIN, tiny_runs.TEST, resnet.ImageShape(8, 8, 1), 10)
+    with pytest.raises(errors.RecipeError) as raised:
+        estimate.estimate(recipe, data=shape)
+    assert str(raised.value.problems[0]) == problem
 
 
 def test_nothing_is_allocated() -> None:

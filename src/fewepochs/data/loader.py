@@ -14,10 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fewepochs import seeds
+from fewepochs import controls, seeds
 from fewepochs.data import augment, sources
 from fewepochs.data import mixing as pairs
-from fewepochs.errors import Problem, RecipeError
 from fewepochs.specs import inputs
 
 
@@ -126,11 +125,7 @@ def _split(
             return dataset.train, dataset.test, None
         case inputs.HeldOut(images=images, split_seed=split_seed):
             total = len(dataset.train.labels)
-            if images >= total:
-                problem = Problem(
-                    "data.validation.images", "leaves nothing to train on", str(images), f"1 to {total - 1}"
-                )
-                raise RecipeError(dataset.kind, (problem,))
+            controls.images_left(spec, images=total)
             order = seeds.permutation(seeds.derive(split_seed, "held-out", total), total)
             kept, held_out = np.sort(order[images:]), np.sort(order[:images])
             return _take(dataset.train, kept), _take(dataset.train, held_out), dataset.test

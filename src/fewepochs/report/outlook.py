@@ -45,9 +45,6 @@ def horizon(recipe: recipes.Recipe, *, steps_per_epoch: int | None = None) -> sc
     if images is None:
         message = f"missing; how many images {recipe.data.kind!r} has is not known before they are read"
         raise RecipeError(recipe.name, (Problem("--steps-per-epoch", message, allowed="1 or more"),))
-    if images < 1:
-        problem = Problem("data.validation.images", "leaves no image to train on", allowed="fewer")
-        raise RecipeError(recipe.name, (problem,))
     return controls.horizon(recipe, images=images)
 
 

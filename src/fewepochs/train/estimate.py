@@ -18,7 +18,7 @@ from fewepochs import controls
 from fewepochs import recipe as recipes
 from fewepochs.nets import resnet
 from fewepochs.optim import build as optimizers
-from fewepochs.specs import inputs, updates
+from fewepochs.specs import updates
 from fewepochs.train.step import DTYPES
 from fewepochs.train.weights import Weights
 
@@ -66,11 +66,15 @@ class Estimate:
 
 
 def estimate(recipe: recipes.Recipe, *, data: DataShape) -> Estimate:
-    """Return what `recipe` needs on data of the given shape; nothing is allocated."""
+    """Return what `recipe` needs on data of the given shape; nothing is allocated.
+
+    Raises RecipeError where training does: with nothing left to train on, or less than a batch.
+    """
+    images = controls.images_left(recipe.data, images=data.train)
+    controls.require_batch(recipe, images=images)
     network = resnet.build(
         recipe.network, image=data.image, classes=data.classes, init_seed=0, dropout_seed=0, device="meta"
     )
-    images = data.train - (recipe.data.validation.images if isinstance(recipe.data.validation, inputs.HeldOut) else 0)
     batch = min(max(controls.batch_sizes(recipe)), images)
     dtype = DTYPES[recipe.precision]
     flops, activations = _trace(network, batch=batch, data=data, dtype=dtype)

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import torch
 
+from fewepochs import controls, store
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
-from fewepochs import store
 from fewepochs.data import loader, sources
 from fewepochs.errors import CheckpointError, Problem, RecipeError
 from fewepochs.nets import kernels as compiled
@@ -152,11 +152,7 @@ def load(recipe: recipes.Recipe, *, runtime: runtimes.Runtime, say: Callable[[st
         environment.make_deterministic()
     dataset = sources.load(recipe.data.kind, where=runtime.data, download=runtime.download, say=say)
     data: loader.DeviceData = loader.prepare(dataset, spec=recipe.data, device=device)
-    if recipe.batch_size > len(data.train):
-        problem = Problem(
-            "batch_size", "larger than the training set", f"{recipe.batch_size}", f"1 to {len(data.train)}"
-        )
-        raise RecipeError(recipe.name, (problem,))
+    controls.require_batch(recipe, images=len(data.train))
     begin = time.perf_counter()
     kernels = _kernels(runtime.kernels, device.type)
     spent = time.perf_counter() - begin if kernels == "fused" else 0.0
