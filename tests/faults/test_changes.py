@@ -202,12 +202,13 @@ def test_an_unchanged_machine_is_bit_exact_and_the_same_command_keeps_its_choice
 # --- divergence ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("lr", "tame"), [("1e20", "1e-22"), ("1e60", "1e-62")], ids=["a loss", "a weight"])
 def test_a_run_that_diverges_in_mid_epoch_ends_at_the_next_save_point_with_what_was_good(
-    forks: Forks, home: Path
+    lr: str, tame: str, forks: Forks, home: Path
 ) -> None:
     """The last checkpoint is of a step before; what is kept is finite; the same command says so again."""
-    schedule = "schedule={kind='piecewise-constant', boundaries=[0.5], factors=[1e-22, 1.0]}"
-    wild = ("--set", "optimizer.lr=1e20", "--set", schedule)
+    schedule = f"schedule={{kind='piecewise-constant', boundaries=[0.5], factors=[{tame}, 1.0]}}"
+    wild = ("--set", f"optimizer.lr={lr}", "--set", schedule)
     ended = forks.run(*TRAIN, *OFTEN, *wild, folder=home)
     assert (ended.returncode, "Traceback" in ended.stderr) == (4, False)
     (path,) = store.find([home / "runs"])

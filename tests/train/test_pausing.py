@@ -97,6 +97,14 @@ def test_a_divergence_is_noticed_where_the_loop_ends() -> None:
         assert name == "loss_sum" or tensor.isfinite().all(), name
 
 
+@pytest.mark.parametrize("progress", [loop.Progress(pause_at=-math.inf), loop.Progress(halt_every=1)])
+def test_weights_that_an_update_has_spoiled_are_noticed_where_the_loop_ends(progress: loop.Progress) -> None:
+    """Loss and gradient of the step were finite; the next loss would not be."""
+    training = tiny_runs.training(tiny_runs.recipe("optimizer={kind='sgd', lr=1e60}"))
+    with pytest.raises(errors.DivergedError, match="weights or statistics not finite after step 1"):
+        tiny_runs.finish(training, progress=progress)
+
+
 @pytest.mark.parametrize(
     "changes", [{"steps": 7}, {"epochs": 9}, {"epoch_steps": 99}, {"epochs": 1}, {"epochs": 3, "epoch_steps": 1}]
 )

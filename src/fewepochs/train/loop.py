@@ -3,12 +3,11 @@
     for record, cost in run(training, progress=Progress()):
         ...                      # store it, print it, stop: the caller's
 
-The loop reads the device once an epoch, after the last step, and once for each evaluation; evaluation is off the
-training clock. Between epochs, and whenever the loop has ended - after any step, if `progress` asks for it -
+The loop reads the device after an epoch's last step, and for each part of an evaluation and its penalty, which is off
+the training clock. Between epochs, and whenever the loop has ended - after any step, if `progress` asks for it -
 `training.snapshot()` is the whole state. Run again, it goes on as if nothing had happened, bit for bit, and so does
-another Training that `restore`s the snapshot: a save in mid-epoch is a stop that is gone on with, and so is an
-evaluation in mid-epoch (`Progress.halt_every`, then `evaluate`). Each such stop costs the epoch's plan made and sent
-once more, and two readings of the device.
+another Training that `restore`s the snapshot: a save or an evaluation in mid-epoch (`Progress.halt_every`, then
+`evaluate`) is a stop that is gone on with. It costs the epoch's plan made and sent once more, and two readings.
 """
 
 from __future__ import annotations
@@ -255,14 +254,16 @@ def other_data(now: str, then: str) -> DataError:
 def run(training: Training, *, progress: Progress) -> Iterator[tuple[EpochRecord, CostRecord]]:
     """Train until the budget is spent, or until `progress` asks to end; yield the records of each epoch as it ends.
 
-    Raises DivergedError where the loop ends, or an epoch does, after a loss or gradient that was not finite; the
-    weights are those before that step.
+    Raises DivergedError where the loop ends, or an epoch does, after a loss or gradient that was not finite - the
+    weights are those before that step - or where weights are not: so no state that is yielded or left is spoiled.
     """
     while training.epochs < training.recipe.budget.epochs and not progress.stop:
         _train_epoch(training, progress=progress)
         totals = training.program.totals()
         if totals.diverged_at is not None:
             raise DivergedError(f"loss or gradient not finite at step {totals.diverged_at}")
+        if not totals.finite:
+            raise DivergedError(f"weights or statistics not finite after step {training.steps}")
         if training.epoch_steps < progress.steps_per_epoch:
             return
         try:

@@ -12,8 +12,8 @@ epoch and reads the sums after it, and in between only says "another step". So t
 or as a replayed graph.
 
 A loss or gradient that is not finite freezes the weights, the optimizer and the moving statistics from that step
-on; the host learns of it when it next reads. In float16 a gradient may overflow because of the loss scale: that
-step alone is skipped and the scale halved (Keras's LossScaleOptimizer: initially 2^15, doubled after 2000 steps).
+on; the host learns of it when it next reads, and of weights that an update has thrown out of range. In float16 a step
+whose gradient overflows is skipped and the loss scale halved (Keras's LossScaleOptimizer: 2^15, doubled after 2000).
 """
 
 from __future__ import annotations
@@ -261,8 +261,9 @@ class TrainingStep:
 
     def totals(self) -> Totals:
         """Read the epoch's sums so far; here the host waits for the device."""
-        read = torch.stack([self._loss_sum, *(self._counts[name].double() for name in _READ)]).tolist()
-        return Totals(read[0], int(read[1]), int(read[2]), int(read[3]) or None)
+        finite = self.weights.master.isfinite().all() & self.statistics.moving.isfinite().all()
+        read = torch.stack([self._loss_sum, finite.double(), *(self._counts[name].double() for name in _READ)]).tolist()
+        return Totals(read[0], int(read[2]), int(read[3]), int(read[4]) or None, finite=read[1] == 1.0)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that a resumed run needs, by name: the live tensors, to be copied out or into."""

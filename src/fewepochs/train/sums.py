@@ -17,12 +17,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the host reads at a reading point. Losses and counts are sums over images, without the penalty."""
+    """What the host reads at a reading point; losses and counts are sums over images.
+
+    Of an epoch of training `loss` has the penalty, of an evaluation it has not. `finite`: weights and statistics are.
+    """
 
     loss: float
     correct: int
     images: int
     diverged_at: int | None
+    finite: bool = True
 
 
 class PartSums:
