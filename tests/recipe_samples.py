@@ -354,8 +354,8 @@ RECIPES: st.SearchStrategy[recipes.Recipe] = st.builds(
             | parts(inputs.Mixup, alpha=POSITIVE)
             | parts(inputs.CutMix, alpha=POSITIVE, probability=st.floats(0, 1)),
             "regularisation": st.just(updates.NoRegularisation())
-            | parts(updates.L2, strength=NON_NEGATIVE, on=st.sampled_from(["conv-kernels", "kernels"])),
-            "clip_norm": maybe(POSITIVE),
+            | parts(updates.L2, strength=FACTORS, on=st.sampled_from(["conv-kernels", "kernels"])),
+            "clip_norm": maybe(POSITIVE_FACTORS),
             "label_smoothing": UNIT,
             "batch_schedule": batch_schedules(),
             "plateau": maybe(PLATEAUS),

@@ -67,7 +67,7 @@ class Recipe(base.Spec):
     optimizer: updates.Optimizer = updates.Adam()
     regularisation: updates.Regularisation = updates.NoRegularisation()
     weight_decay: updates.WeightDecay = updates.NoWeightDecay()
-    clip_norm: base.Positive | None = None
+    clip_norm: rates.PositiveFactor | None = None
     averaging: updates.Averaging = updates.NoAveraging()
     label_smoothing: base.Unit = 0.0
     schedule: rates.Schedule = rates.Constant()

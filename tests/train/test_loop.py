@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -208,6 +209,12 @@ def test_a_run_that_diverges_stops_before_its_weights_are_spoiled(precision: str
     assert state(training)["weights"].isfinite().all()
     assert state(training)["statistics"].isfinite().all()
     assert all(t.isfinite().all() for name, t in state(training).items() if name.startswith("optimizer."))
+
+
+@pytest.mark.parametrize("largest", ["regularisation.strength=1e9", "clip_norm=1e9"])
+def test_the_largest_penalty_and_the_largest_norm_are_a_run_not_a_traceback(largest: str) -> None:
+    with contextlib.suppress(errors.DivergedError):
+        tiny_runs.finish(tiny_runs.training(tiny_runs.recipe(largest)))
 
 
 def test_the_step_that_diverges_is_named_and_everything_stands_still_from_it_on() -> None:

@@ -17,7 +17,7 @@ from fewepochs.specs.base import Fraction, NonNegative, NonNegativeInt, Positive
 TimeUnit = Literal["epochs", "budget"]
 Every = Literal["step", "epoch"]
 Factor = Annotated[float, Field(ge=0, le=1e9)]
-"""Bounded, so that no schedule leaves the finite numbers."""
+"""Bounded, so that no schedule leaves the finite numbers, and no tensor is multiplied by what float32 has not."""
 PositiveFactor = Annotated[float, Field(gt=0, le=1e9)]
 Factors = Annotated[tuple[Factor, ...], Strict(False), Field(min_length=1, max_length=4096)]
 Positions = Annotated[tuple[Positive, ...], Strict(False), Field(max_length=4095)]

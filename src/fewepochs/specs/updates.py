@@ -214,7 +214,7 @@ class L2(Spec):
     """Adds strength * sum(w^2) over kernels to the loss (gradient 2*strength*w), as Keras's kernel_regularizer does."""
 
     kind: Literal["l2"] = "l2"
-    strength: NonNegative = 1e-4
+    strength: rates.Factor = 1e-4
     on: Literal["conv-kernels", "kernels"] = "conv-kernels"
 
 
