@@ -1,7 +1,7 @@
 """Signals become a wish: finish the step, save, leave.
 
     before a run, and after it     out at once, through every block on the way (`leaving`)
-    while a run trains             SIGINT, SIGTERM, SIGHUP: finish the step, save, leave; SIGINT twice: out at once
+    while a run trains             SIGINT, SIGTERM, SIGHUP: finish the step, save, leave; SIGINT after one: out at once
 
 A hang-up that is ignored when the process begins (nohup) stays ignored. Signals come to a process's main thread: in
 another one nothing is caught, and whoever began it asks its `Stoppable` to stop.
