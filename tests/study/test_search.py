@@ -230,10 +230,27 @@ def test_with_several_seeds_a_score_is_their_mean(tmp_path: Path) -> None:
     file = home(tmp_path, SEARCH.replace("trials = 9", "trials = 9\nseeds = [0, 1]"))
     several = search.load(file, out=tmp_path / "runs").proposing([{"optimizer.lr": 0.01, "batch_size": 30}])
     first, second = several.study().cells
-    study_files.write_cell(several.path, first, (0.2, 0.4), state="interrupted")
+    study_files.write_cell(several.path, first, (0.2, 0.4), state="interrupted", stopped="paused")
     assert several.stand()[0].scores == {}
-    study_files.write_cell(several.path, second, (0.8, 0.1), state="interrupted")
+    study_files.write_cell(several.path, second, (0.8, 0.1), state="interrupted", stopped="paused")
     assert math.isclose(several.stand()[0].scores[2], 0.6)
+
+
+@pytest.mark.parametrize("state", ["running", "interrupted", "crashed"])
+@pytest.mark.parametrize(("rung", "before"), [(2, ()), (6, (2,)), (18, (2, 6))])
+def test_a_trial_that_was_killed_before_it_was_left_at_its_rung_waits_there(
+    state: str, rung: int, before: Sequence[int], found: search.Search
+) -> None:
+    worth = {k: k / 10 + 0.1 for k in range(9)}
+    for asked in (search.Next(tuple(range(9)), 2), search.Next((6, 7, 8), 6), search.Next((8,), 18)):
+        if asked.epochs <= rung:
+            train(found, worth, asked)
+    (last,) = (cell for cell in found.study().cells if cell.arm.endswith("t008"))
+    folder = found.path / last.run_name
+    status = store.read(folder).status.model_copy(update={"state": state, "stopped": None})
+    store.RunFolder(folder).write_status(status)
+    assert found.following(found.stand()) == search.Next((8,), rung)
+    assert tuple(found.stand()[8].scores) == before
 
 
 def test_batches_come_one_after_the_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fewepochs import recipe as recipes
 from fewepochs import runtime, store
 from fewepochs.nets import kernels
 from fewepochs.study import cell
-from fewepochs.train import running
+from fewepochs.train import checkpoint, running
 
 HOW = runtime.Runtime(device="cpu", kernels="torch", threads=1)
 
@@ -27,6 +28,37 @@ def test_set_up_is_of_each_start_and_nothing_was_compiled(tmp_path: Path) -> Non
     costs = store.read(tmp_path / "run").costs
     assert [cost.setup_seconds > 0 for cost in costs] == [True, False, True, False]
     assert [cost.compile_seconds for cost in costs] == [0.0] * 4
+
+
+@pytest.mark.parametrize("until", [3, None])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_run_that_was_killed_after_its_last_line_ends_as_one_that_was_not(
+    until: int | None, saved: bool, tmp_path: Path
+) -> None:
+    """Killed before its state was saved, or after that and before it was written down how it ended."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for asked in (2, until):
+        running.train(whole, tiny(), runtime=HOW, view=cell.Quiet(), until=asked)
+    shutil.copytree(whole, killed)
+    status = store.read(whole).status
+    store.RunFolder(killed).write_status(status.model_copy(update={"state": "running", "stopped": None}))
+    lines = (killed / store.EPOCHS).read_bytes().splitlines()
+    if not saved:
+        newest, best = (
+            checkpoint.newest_first(killed / store.CHECKPOINTS)[0],
+            killed / store.CHECKPOINTS / checkpoint.BEST,
+        )
+        if checkpoint.load(best).steps == checkpoint.load(newest).steps:
+            best.unlink()
+        newest.unlink()
+    running.train(killed, tiny(), runtime=HOW, view=cell.Quiet(), until=until)
+    assert (killed / store.EPOCHS).read_bytes().splitlines() == lines
+    told, expected = store.read(killed).status, status
+    assert (told.state, told.stopped, told.reason) == (expected.state, expected.stopped, expected.reason)
+    for file in (checkpoint.newest_first(whole / store.CHECKPOINTS)[0].name, checkpoint.BEST):
+        ended, undisturbed = (checkpoint.load(path / store.CHECKPOINTS / file) for path in (killed, whole))
+        assert checkpoint.digest(ended.tensors) == checkpoint.digest(undisturbed.tensors)
+        assert ended.steps == undisturbed.steps
 
 
 def test_a_folder_from_before_compile_and_load_were_recorded_is_read(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class Search:
 
 
 def score(runs: Sequence[store.StoredRun | None], rung: int) -> float | None:
-    """Return the mean over `runs` of the best val_acc up to `rung` epochs; None where one is not that far.
+    """Return the mean over `runs` of the best val_acc up to `rung` epochs; None where one is not through with it.
 
     A run that diverged before is worth less than any other.
     """
@@ -180,12 +180,23 @@ def score(runs: Sequence[store.StoredRun | None], rung: int) -> float | None:
     for run in runs:
         if run is None:
             return None
-        if len(run.epochs) < rung:
-            if run.status.state != "diverged":
-                return None
+        if len(run.epochs) < rung and run.status.state == "diverged":
             return halving.WORST
+        if not _is_through(run, rung):
+            return None
         found.append(max(record.val_acc for record in run.epochs[:rung]))
     return sum(found) / len(found) if found else None
+
+
+def _is_through(run: store.StoredRun, rung: int) -> bool:
+    """Return whether `run` was left at `rung` or went beyond it.
+
+    One that was killed between the rung's last line in the log and its end lacks its last checkpoint: it is trained to
+    the rung once more, and finds nothing to do but to end.
+    """
+    if len(run.epochs) != rung:
+        return len(run.epochs) > rung
+    return run.status.state in ("finished", "diverged") or run.status.stopped == "paused"
 
 
 # --- the file and the book --------------------------------------------------------------------------------------------
