@@ -47,27 +47,31 @@ def test_a_torn_last_line_of_the_log_is_dropped_and_written_again(
     assert faulty_runs.bits(stopped) == whole.bits
 
 
+@pytest.mark.parametrize("log", [store.EPOCHS, store.COSTS])
 def test_a_log_that_lost_its_last_line_is_repaired_from_the_checkpoint_before(
-    forks: Forks, whole: Whole, home: Path
+    log: str, forks: Forks, whole: Whole, home: Path
 ) -> None:
     assert forks.run(*TRAIN, *OFTEN, folder=home, at={"begin:step:11": "KILL"}).returncode == -9
     path = faulty_runs.run_path(home)
     newest = checkpoint.newest_first(path / store.CHECKPOINTS)[0]
-    (path / store.EPOCHS).write_bytes((path / store.EPOCHS).read_bytes()[:-1])  # the newline is missing
+    (path / log).write_bytes((path / log).read_bytes()[:-1])  # the newline is missing
     ended = forks.run("resume", path, folder=home)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.startswith(f"warning: {newest}: has 2 epochs, epochs.jsonl only 1; falling back")
+    assert ended.stderr.startswith(f"warning: {newest}: has 2 epochs, the run's logs only 1; falling back")
     newest.with_name(newest.name + ".bad").unlink()
     assert faulty_runs.bits(path) == whole.bits
 
 
-def test_a_log_that_lost_more_than_the_checkpoints_know_is_refused_and_left_alone(forks: Forks, home: Path) -> None:
+@pytest.mark.parametrize("log", [store.EPOCHS, store.COSTS])
+def test_a_log_that_lost_more_than_the_checkpoints_know_is_refused_and_left_alone(
+    log: str, forks: Forks, home: Path
+) -> None:
     assert forks.run(*TRAIN, *OFTEN, folder=home, at={"begin:evaluate:3": "KILL"}).returncode == -9
     path = faulty_runs.run_path(home)
-    (path / store.EPOCHS).write_bytes((path / store.EPOCHS).read_bytes()[:-1])
+    (path / log).write_bytes((path / log).read_bytes()[:-1])
     before = _kept(path)
     said = _refused(forks.run("resume", path, folder=home), code=6)
-    assert said.count("has 2 epochs, epochs.jsonl only 1") == 2
+    assert said.count("has 2 epochs, the run's logs only 1") == 2
     assert _kept(path) == before
 
 

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from fewepochs import disk, store
+from fewepochs import disk
 from fewepochs.errors import CheckpointError, StorageError
 from fewepochs.optim import rule
 from fewepochs.records import Count, Finite, Record
@@ -242,7 +242,7 @@ def load_newest(folder: Path, *, most_epochs: int | None = None) -> tuple[Snapsh
             continue
         if most_epochs is None or found.facts.epochs <= most_epochs:
             return found, passed_over
-        passed_over[path] = f"{path}: has {found.facts.epochs} epochs, {store.EPOCHS} only {most_epochs}"
+        passed_over[path] = f"{path}: has {found.facts.epochs} epochs, the run's logs only {most_epochs}"
     if paths:
         last = f"{folder}: no checkpoint is usable. Nothing was deleted; to train anew, delete the run."
         raise CheckpointError("\n".join([*passed_over.values(), last]))

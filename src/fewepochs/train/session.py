@@ -73,7 +73,7 @@ def open_folder(
         raise CheckpointError(f"{path}: not bit-exact from here: {'; '.join(doubts)}. Leave --strict out to go on.")
     for doubt in doubts:
         say(f"warning: {doubt}: not bit-exact from here")
-    _go_on(training, folder=folder, logged=len(known.epochs), say=say)
+    _go_on(training, folder=folder, logged=min(len(known.epochs), len(known.costs)), say=say)
     folder.sweep()
     checkpoint.prune(folder.checkpoints)
     folder.keep(training.epochs, steps=training.steps)
@@ -107,7 +107,10 @@ def _refuse_other_data(first: Mapping[str, Any], now: Mapping[str, Any]) -> None
 
 
 def _go_on(training: loop.Training, *, folder: store.RunFolder, logged: int, say: Callable[[str], None]) -> None:
-    """Bring `training` to the newest usable checkpoint; those passed over are set aside under another name."""
+    """Bring `training` to the newest usable checkpoint; those passed over are set aside under another name.
+
+    `logged` epochs have both their lines, so that the logs can be cut back to where it stands.
+    """
     snapshot, passed_over = checkpoint.load_newest(folder.checkpoints, most_epochs=logged)
     if snapshot is not None:
         training.restore(snapshot)
