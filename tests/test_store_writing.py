@@ -11,14 +11,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from fewepochs import disk, store
+from fewepochs import disk, locks, store
 from fewepochs.errors import StorageError
-from run_folders import contents, cost, epoch, make
+from fewepochs.records import EvaluationRecord
+from recipe_samples import parse
+from run_folders import ENVIRONMENT, contents, cost, epoch, make, status
 
 # --- writing that fails -----------------------------------------------------------------------------------------
 
@@ -234,3 +236,44 @@ def test_a_lock_that_was_taken_away_in_between_is_no_lock(tmp_path: Path, monkey
         monkeypatch.undo()
         with pytest.raises(StorageError, match="is working on this run"), store.hold(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("how", ["its lock is deleted", "it is moved", "it is begun anew"])
+def test_a_folder_that_is_not_held_any_more_is_not_written_to(how: str, tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    evaluation = EvaluationRecord(step=1, epoch=1, val_loss=1.0, val_acc=0.1)
+    with ExitStack() as others, store.hold(path) as held:
+        make(path, epochs=2)
+        folder = store.RunFolder(path, held=held)
+        folder.append(epoch(3), cost(3))
+        if how == "its lock is deleted":
+            (path / locks.FILE).unlink()
+        else:
+            path.rename(elsewhere)
+        if how == "it is begun anew":
+            others.enter_context(another_process(path))
+            make(path, epochs=1)
+        before = contents(tmp_path)
+        for write in (
+            lambda: folder.append(epoch(4), cost(4)),
+            lambda: folder.append_evaluation(evaluation),
+            lambda: folder.keep(1),
+            lambda: folder.write_status(status("finished", epochs=4)),
+            lambda: folder.write_environment({}),
+            lambda: folder.set_aside(path / store.EPOCHS),
+            lambda: folder.require_space(1),
+            folder.sweep,
+            lambda: store.create(path, recipe=parse(), environment=ENVIRONMENT, status=status(), held=held),
+        ):
+            with pytest.raises(StorageError, match=r"taken away .* nothing more was written"):
+                write()
+        assert contents(tmp_path) == before
+
+
+def test_who_lost_a_folder_leaves_the_lock_of_the_next_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with ExitStack() as others:
+        with store.hold(path):
+            path.rename(tmp_path / "elsewhere")
+            others.enter_context(another_process(path))
+        assert locks.is_held(path)

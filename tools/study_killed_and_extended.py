@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from fewepochs import store
+from fewepochs import locks, store
 from fewepochs.api import studies
 from fewepochs.study import grid, plan
 
@@ -98,7 +98,7 @@ def _killed(file: Path, out: Path, study: grid.Study, share: float) -> dict[str,
     for pid in (running.pid, *at_work):
         os.kill(pid, signal.SIGKILL)
     running.wait()
-    while any(store.is_held(lock.parent) for lock in path.glob(f"*/{store.LOCK}")):  # the system takes them back
+    while any(locks.is_held(lock.parent) for lock in path.glob(f"*/{locks.FILE}")):  # the system takes them back
         time.sleep(0.01)
     planned = plan.make(study, out=out)
     return {"cells_at_work": len(at_work), "done": planned.count("done"), "begun": planned.count("begun")}
@@ -106,7 +106,7 @@ def _killed(file: Path, out: Path, study: grid.Study, share: float) -> dict[str,
 
 def _at_work(path: Path) -> list[int]:
     """Return the processes that hold a run folder of the study; a folder that nobody holds names nobody."""
-    words = [lock.read_text().split() for lock in path.glob(f"*/{store.LOCK}") if store.is_held(lock.parent)]
+    words = [lock.read_text().split() for lock in path.glob(f"*/{locks.FILE}") if locks.is_held(lock.parent)]
     return [int(word[1]) for word in words if word]
 
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
-from fewepochs import store
+from fewepochs import locks, store
 from fewepochs.study import grid
 
 HEAD, SECOND = ("fewepochs0", "10.77.0.1"), ("fewepochs1", "10.77.0.2")
@@ -164,7 +164,7 @@ def _cells_at_work() -> set[str]:
     for pid in _processes(SECOND[0]):
         with suppress(OSError):
             links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
-            found |= {link.parent.name for link in links if link.name == store.LOCK}
+            found |= {link.parent.name for link in links if link.name == locks.FILE}
     return found
 
 

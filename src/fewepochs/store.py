@@ -10,18 +10,15 @@
       checkpoints/       written by the training side
 
 A line is appended, flushed and fsynced before the run goes on; `recipe.toml`, `status.json` and `environment.json` are
-written whole to a temporary name, fsynced and renamed. A process that writes holds a lock that the system takes
-back when the process dies.
+written whole to a temporary name, fsynced and renamed. A process that writes holds the folder (see `locks`).
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fewepochs import disk, logs
+from fewepochs import disk, locks, logs
 from fewepochs import recipe as recipes
 from fewepochs.errors import RecipeError, StorageError
 from fewepochs.foreign import run as foreign_runs
@@ -37,7 +34,7 @@ from fewepochs.records import CostRecord, Epoch, EpochRecord, EvaluationRecord, 
 
 FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
-EPOCHS, COSTS, CHECKPOINTS, LOCK = "epochs.jsonl", "costs.jsonl", "checkpoints", "lock"
+EPOCHS, COSTS, CHECKPOINTS = "epochs.jsonl", "costs.jsonl", "checkpoints"
 EVALUATIONS = "evaluations.jsonl"
 
 
@@ -158,23 +155,32 @@ def find(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 class RunFolder:
-    """A run folder held for writing; made by `create` or `reopen`, inside `hold`."""
+    """A run folder that is written to; one that is `held` refuses to be once it is not any more."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, held: locks.Held | None = None) -> None:
         self.path = path
         self.checkpoints = path / CHECKPOINTS
+        self._held = held
+
+    def require_held(self) -> None:
+        """Raise StorageError where the folder is not this process's any more."""
+        if self._held is not None:
+            self._held.require()
 
     def append(self, epoch: EpochRecord, cost: CostRecord) -> None:
         """Append one epoch, on disk when this returns: its cost first, so that a logged epoch has its cost."""
+        self.require_held()
         _append(self.path / COSTS, cost)
         _append(self.path / EPOCHS, epoch)
 
     def append_evaluation(self, evaluation: EvaluationRecord) -> None:
         """Append an evaluation on request, on disk when this returns."""
+        self.require_held()
         _append(self.path / EVALUATIONS, evaluation)
 
     def require_space(self, need_bytes: int) -> None:
         """Raise StorageError unless there is room for so many bytes of checkpoints, what they take now included."""
+        self.require_held()
         disk.make_folder(self.path)
         taken = sum(file.stat().st_size for file in self.checkpoints.glob("*") if file.is_file())
         free = shutil.disk_usage(self.path).free
@@ -186,6 +192,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
+        self.require_held()
         for stray in (*self.path.glob("*.part"), *self.checkpoints.glob("*.part")):
             try:
                 stray.unlink()
@@ -194,6 +201,7 @@ class RunFolder:
 
     def set_aside(self, path: Path) -> None:
         """Rename a file that cannot be used, so that it is kept and not taken for one that can."""
+        self.require_held()
         try:
             path.replace(disk.bad(path))
         except OSError as error:
@@ -201,6 +209,7 @@ class RunFolder:
 
     def keep(self, epochs: int, *, steps: int | None = None) -> None:
         """Cut the logs back to the first `epochs` records, evaluations to `steps` (those of the epochs if None)."""
+        self.require_held()
         kept = logs.read(self.path / EPOCHS, EpochRecord)[:epochs]
         _rewrite(self.path / EPOCHS, kept)
         _rewrite(self.path / COSTS, logs.read(self.path / COSTS, CostRecord)[:epochs])
@@ -211,17 +220,27 @@ class RunFolder:
 
     def write_status(self, status: RunStatus) -> None:
         """Replace status.json."""
+        self.require_held()
         disk.write_whole(self.path / STATUS, (status.model_dump_json(indent=2) + "\n").encode())
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Replace environment.json."""
+        self.require_held()
         text = json.dumps(environment, indent=2, sort_keys=True) + "\n"
         disk.write_whole(self.path / ENVIRONMENT, text.encode())
 
 
-def create(path: Path, *, recipe: recipes.Recipe, environment: Mapping[str, Any], status: RunStatus) -> RunFolder:
+def create(
+    path: Path,
+    *,
+    recipe: recipes.Recipe,
+    environment: Mapping[str, Any],
+    status: RunStatus,
+    held: locks.Held | None = None,
+) -> RunFolder:
     """Fill the folder `path` for a run that starts. `recipe.toml` comes last: a folder that has it is a run."""
-    folder = RunFolder(path)
+    folder = RunFolder(path, held=held)
+    folder.require_held()
     disk.make_folder(folder.checkpoints)
     folder.write_environment(environment)
     folder.write_status(status)
@@ -247,27 +266,24 @@ def bring_in(
 
 
 @contextmanager
-def hold(path: Path, *, what: str = "this run") -> Iterator[None]:
+def hold(path: Path, *, what: str = "this run") -> Iterator[locks.Held]:
     """Hold the folder `path` of a run (made if absent) for this process; raises StorageError where another one does.
 
-    Folders in which no run was begun are taken away again. The lock is flock's: the system gives it back when its owner
-    dies, however it dies. On a network file system it keeps two hosts apart only if locks are shared there (NFS: not
-    with nolock or local_lock).
+    Folders in which no run was begun are taken away again.
     """
     absent = [folder for folder in (path, *path.parents) if not _exists(folder)]
-    descriptor = None
+    held = None
     try:
-        descriptor = _lock(path, what)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
+        held = locks.take(path, what=what)
+        yield held
     finally:
-        if descriptor is not None:
-            os.ftruncate(descriptor, 0)
-        if absent or descriptor is not None:
-            _leave(path, held=descriptor is not None, absent=absent)
-        if descriptor is not None:
-            os.close(descriptor)
+        still = held is not None and held.is_mine
+        if held is not None:
+            held.sign("")
+        if absent or still:
+            _leave(path, held=still, absent=absent)
+        if held is not None:
+            held.release()
 
 
 def _leave(path: Path, *, held: bool, absent: Sequence[Path]) -> None:
@@ -282,7 +298,7 @@ def _leave(path: Path, *, held: bool, absent: Sequence[Path]) -> None:
                     (path / name).unlink(missing_ok=True)
                 with suppress(OSError):
                     (path / CHECKPOINTS).rmdir()
-            (path / LOCK).unlink(missing_ok=True)
+            (path / locks.FILE).unlink(missing_ok=True)
         for folder in dict.fromkeys((path, *absent) if held else absent):
             folder.rmdir()
 
@@ -293,51 +309,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True
-
-
-def _lock(path: Path, what: str) -> int:
-    """Return the descriptor of the folder's lock, locked by this process."""
-    lock = path / LOCK
-    for _ in range(10):
-        disk.make_folder(path)
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:  # another process has just taken the empty folder away
-            continue
-        except OSError as error:
-            raise disk.unwritable(lock, error) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            raise StorageError(f"{path}: {owner} is working on {what}; wait for it, or stop it") from None
-        except OSError as error:  # a file system without locks
-            os.close(descriptor)
-            raise disk.unwritable(lock, error) from None
-        # Between open and flock the former owner may have taken the file away: a lock that no one else would see.
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)
-    raise StorageError(f"{lock}: cannot be held: it changes under every attempt")
-
-
-def is_held(path: Path) -> bool:
-    """Return whether a process, here or on another host, holds the run folder `path` for writing."""
-    try:
-        descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def now() -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import command_line
+from fewepochs import locks, store
 from fewepochs import recipe as recipes
-from fewepochs import store
 from study import study_files
 from study.test_local import alive, until
 
@@ -24,7 +24,7 @@ TWO_CELLS = LONG.replace("seeds = [0, 1]", "seeds = [0]")
 
 def fingerprints(path: Path) -> Mapping[str, tuple[int, int]]:
     """Return inode and time of every file of the runs: equal if nobody wrote them again."""
-    files = [file for file in sorted(path.glob("*-s*/**/*")) if file.is_file() and file.name != store.LOCK]
+    files = [file for file in sorted(path.glob("*-s*/**/*")) if file.is_file() and file.name != locks.FILE]
     return {str(file.relative_to(path)): (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
 
 
@@ -67,7 +67,7 @@ def begun(folder: Path, text: str = TWO_CELLS) -> subprocess.Popen[str]:
 def workers_of(folder: Path) -> list[int]:
     """Return the processes that hold a run folder under `folder`."""
     found = []
-    for lock in (folder / "runs" / "two-rates").glob(f"*/{store.LOCK}"):
+    for lock in (folder / "runs" / "two-rates").glob(f"*/{locks.FILE}"):
         words = lock.read_text().split()
         if words and alive(int(words[1])):
             found.append(int(words[1]))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewepochs import runtime, store
+from fewepochs import locks, runtime, store
 from fewepochs.errors import DataError, RecipeError, StorageError
 from fewepochs.study import cell as cells
 from fewepochs.study import execute, folder, grid, plan
@@ -218,7 +218,7 @@ def test_a_cell_that_another_process_holds_is_left_to_it(show: Show) -> None:
     for event in show.events(stage):
         if event.kind == "done" and event.cell is not None:
             done.append(event.cell.run_name)
-        if len(done) == 3 and store.is_held(show.path / held.run_name):
+        if len(done) == 3 and locks.is_held(show.path / held.run_name):
             study_files.write_cell(show.path, held, FINISHED)
             holding.close()  # the other process has finished it
     assert sorted(stage.began) == sorted(others)
@@ -236,7 +236,7 @@ def test_a_cell_that_was_snatched_away_is_waited_for(show: Show) -> None:
         return OK
 
     def holding_now() -> bool:
-        return store.is_held(show.path / bad.run_name)
+        return locks.is_held(show.path / bad.run_name)
 
     kinds = []
     for event in show.events(Stage(play, slots=1)):

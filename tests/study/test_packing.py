@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import command_line
-from fewepochs import runtime, store
+from fewepochs import locks, runtime, store
 from fewepochs.api import training
 from fewepochs.cli import options
 from fewepochs.errors import RecipeError
@@ -165,7 +165,7 @@ def begun(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def workers_of(folder: Path) -> list[int]:
-    words = [lock.read_text().split() for lock in sorted((folder / "runs").glob(f"*/{store.LOCK}"))]
+    words = [lock.read_text().split() for lock in sorted((folder / "runs").glob(f"*/{locks.FILE}"))]
     return [int(found[1]) for found in words if found]
 
 

@@ -17,7 +17,7 @@ import foreign_runs
 import report_runs
 import run_folders
 from command_line import Ended, problems
-from fewepochs import store, trackers
+from fewepochs import locks, store, trackers
 from fewepochs.cli import tracking
 from fewepochs.trackers import tensorboard, tracker
 
@@ -83,7 +83,7 @@ def test_a_run_that_is_held_by_training_is_sent_and_stays_held(tmp_path: Path) -
     path = tracked_runs.Growing(RUN, tmp_path).grow(3).path
     with store.hold(path):
         assert track("tensorboard", path, folder=tmp_path).returncode == 0
-        assert store.is_held(path)
+        assert locks.is_held(path)
 
 
 # --- what fails -----------------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
-"""What belongs to a start of the process is told in the first epoch after it, and in no other."""
+"""What belongs to a start of the process is told in the first epoch after it alone; what ends a run ends it well."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import tiny_runs
 
+from fewepochs import locks, runtime, store
 from fewepochs import recipe as recipes
-from fewepochs import runtime, store
+from fewepochs.errors import StorageError
 from fewepochs.nets import kernels
+from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.study import cell
 from fewepochs.train import checkpoint, running
 
@@ -59,6 +62,31 @@ def test_a_run_that_was_killed_after_its_last_line_ends_as_one_that_was_not(
         ended, undisturbed = (checkpoint.load(path / store.CHECKPOINTS / file) for path in (killed, whole))
         assert checkpoint.digest(ended.tensors) == checkpoint.digest(undisturbed.tensors)
         assert ended.steps == undisturbed.steps
+
+
+@pytest.mark.parametrize("how", ["its lock is deleted", "it is moved", "it is begun anew"])
+def test_a_run_whose_folder_is_taken_away_ends_and_writes_nothing_more(how: str, tmp_path: Path) -> None:
+    """Another process may train the same run in the folder of that name by now."""
+    path, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    others = ExitStack()
+
+    class Taking(cell.Quiet):
+        def epoch(self, record: EpochRecord, cost: CostRecord) -> None:
+            if record.epoch == 2 and how == "its lock is deleted":
+                (path / locks.FILE).unlink()
+            elif record.epoch == 2:
+                path.rename(elsewhere)
+            if record.epoch == 2 and how == "it is begun anew":
+                others.enter_context(store.hold(path))
+
+    with others:
+        with pytest.raises(StorageError, match=f"{path}: the folder or its lock was taken away"):
+            running.train(path, tiny(), runtime=HOW, view=Taking())
+        assert locks.is_held(path) == (how == "it is begun anew")
+        left = path if how == "its lock is deleted" else elsewhere
+        assert len(store.read(left).epochs) == 2
+    ended = running.train(left, tiny(), runtime=HOW, view=cell.Quiet()).run
+    assert (ended.status.state, len(ended.epochs)) == ("finished", 4)
 
 
 def test_a_folder_from_before_compile_and_load_were_recorded_is_read(tmp_path: Path) -> None:

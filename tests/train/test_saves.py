@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from snapshots import snapshot
 
+import run_folders
+from fewepochs import locks, store
+from fewepochs.errors import StorageError
 from fewepochs.train import checkpoint, saves
 
 
@@ -49,7 +53,7 @@ def written(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, in
 
 def run(epochs: list[tuple[float, bool]], *, clock: Clock, every: float) -> saves.Saves:
     """Let epochs of so many seconds end, each with or without a new best."""
-    kept = saves.Saves(Path("nowhere"), every_seconds=every, clock=clock)
+    kept = saves.Saves(store.RunFolder(Path("nowhere")), every_seconds=every, clock=clock)
     source = Run()
     for seconds, best in epochs:
         clock.now += seconds
@@ -106,28 +110,49 @@ def test_a_state_is_written_once(clock: Clock, written: Written) -> None:
 
 
 def test_the_best_outlives_a_state_that_is_not_worth_keeping(tmp_path: Path, clock: Clock) -> None:
-    kept = saves.Saves(tmp_path, every_seconds=600.0, clock=clock)
+    folder = run_folders.make(tmp_path)
+    kept = saves.Saves(folder, every_seconds=600.0, clock=clock)
     source = Run()
     source.steps = 1
     kept.write(source)
     kept._took = 1.0
     source.steps = 2
     kept.after_epoch(source, best=True)
-    assert not (tmp_path / checkpoint.BEST).exists()
+    assert not (folder.checkpoints / checkpoint.BEST).exists()
     kept.end_without()
-    assert checkpoint.load(tmp_path / checkpoint.BEST).steps == 2
-    assert [path.name for path in checkpoint.newest_first(tmp_path)] == ["step-000000001.ckpt"]
+    assert checkpoint.load(folder.checkpoints / checkpoint.BEST).steps == 2
+    assert [path.name for path in checkpoint.newest_first(folder.checkpoints)] == ["step-000000001.ckpt"]
 
 
 @pytest.mark.parametrize("best", [False, True])
 def test_what_is_to_be_kept_is_written_at_once_under_its_epochs_name(
     best: bool, tmp_path: Path, clock: Clock, written: Written
 ) -> None:
-    kept = saves.Saves(tmp_path, every_seconds=600.0, clock=clock)
+    folder = run_folders.make(tmp_path)
+    kept = saves.Saves(folder, every_seconds=600.0, clock=clock)
     kept._took = 100.0  # nothing else is due
     source = Run()
     source.steps = 7
     kept.after_epoch(source, best=best, kept=True)
-    [(_, path)] = checkpoint.of_epochs(tmp_path).items()
+    [(_, path)] = checkpoint.of_epochs(folder.checkpoints).items()
     assert checkpoint.load(path).steps == 7
     assert written == []
+
+
+def test_no_checkpoint_goes_into_a_folder_that_is_not_held_any_more(tmp_path: Path, clock: Clock) -> None:
+    with store.hold(tmp_path) as held:
+        run_folders.make(tmp_path)
+        kept = saves.Saves(store.RunFolder(tmp_path, held=held), every_seconds=600.0, clock=clock)
+        source = Run()
+        kept._took = 100.0  # nothing is due: the best waits
+        kept.after_epoch(source, best=True)
+        (tmp_path / locks.FILE).unlink()
+        writes: tuple[Callable[[], None], ...] = (
+            lambda: kept.write(source),
+            lambda: kept.after_epoch(source, best=False, kept=True),
+            kept.end_without,
+        )
+        for write in writes:
+            with pytest.raises(StorageError, match="taken away"):
+                write()
+    assert list((tmp_path / store.CHECKPOINTS).iterdir()) == []

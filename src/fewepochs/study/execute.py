@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from fewepochs import locks, store
 from fewepochs import runtime as runtimes
-from fewepochs import store
 from fewepochs.errors import DataError, FewEpochsError, RecipeError, StorageError
 from fewepochs.study import cell as cells
 from fewepochs.study import folder, grid, plan
@@ -122,7 +122,7 @@ class Execution:
                 self._queue.remove(cell)
                 yield self._fail(cell, cells.Ending(exit_code=ARM_FAILS[0], message=self._failed_arms[cell.arm]))
                 continue
-            if store.is_held(self.path / cell.run_name):
+            if locks.is_held(self.path / cell.run_name):
                 continue
             self._queue.remove(cell)
             if plan.standing(self.path, cell, study=self.study).state == "done":  # by another process, meanwhile
@@ -149,7 +149,7 @@ class Execution:
             return Event("done", cell)
         if self.wish.stop:
             return Event("left", cell)
-        if ending.exit_code == StorageError.exit_code and store.is_held(self.path / cell.run_name):
+        if ending.exit_code == StorageError.exit_code and locks.is_held(self.path / cell.run_name):
             self._queue.append(cell)  # another process was faster
             return Event("retried", cell, "another process works on it")
         if ending.exit_code in ARM_FAILS:

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fewepochs import store
+from fewepochs import locks, store
 from fewepochs.errors import Problem, RecipeError, StudyError
 from fewepochs.study import cell as cells
 from fewepochs.study import hand
@@ -45,7 +45,8 @@ class _Out:
     job: cells.Job
     actor: Any
     pending: Any
-    held: ExitStack
+    holding: ExitStack
+    held: locks.Held
     begun: bool = False
     told_to_stop: bool = False
 
@@ -84,14 +85,14 @@ class OnRay:
 
     def begin(self, name: str, job: cells.Job) -> None:
         """Send the cell `name` out. Raises StorageError where its folder is held by another process."""
-        held = ExitStack()
-        held.enter_context(store.hold(job.path))
+        holding = ExitStack()
+        held = holding.enter_context(store.hold(job.path))
         actor = (
             self._ray.remote(hand.Hand)
             .options(num_cpus=self._needs["CPU"], num_gpus=self._needs["GPU"], max_restarts=0, max_task_retries=0)
             .remote()
         )
-        self._out[name] = _Out(name, job, actor, actor.versions.remote(), held)
+        self._out[name] = _Out(name, job, actor, actor.versions.remote(), holding, held)
 
     def ended(self, *, seconds: float) -> list[tuple[str, cells.Ending]]:
         """Return the cells that have ended, waiting up to `seconds` for one that does; what they wrote is gathered."""
@@ -138,6 +139,7 @@ class OnRay:
             )
             return None
         if isinstance(answer, hand.Look):
+            out.held.require()
             hand.unpack(out.job.path, answer.files, gone=answer.gone)
             if answer.ending is not None:
                 self._leave(out)
@@ -150,7 +152,7 @@ class OnRay:
         del self._out[out.name]
         with suppress(self._ray.exceptions.RayError):
             self._ray.kill(out.actor)
-        out.held.close()
+        out.holding.close()
 
     def _require_same(self, theirs: Mapping[str, str]) -> None:
         if differences := differing(self._own, theirs):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fewepochs import records, store
+from fewepochs import locks, records, store
 from fewepochs.study import folder, grid
 from fewepochs.train import outcome
 
@@ -132,11 +132,11 @@ def standing(path: Path, cell: grid.Cell, *, study: grid.Study) -> Standing:
     """Return where `cell` stands in the study's folder `path`."""
     where, why = path / cell.run_name, folder.failure(path, cell.run_name)
     if not store.is_run(where):
-        return Standing(cell, "running" if store.is_held(where) else "failed" if why else "missing", None, why)
+        return Standing(cell, "running" if locks.is_held(where) else "failed" if why else "missing", None, why)
     run = store.read(where)
     if outcome.is_done(run, stop=study.rules.stop):
         return Standing(cell, "done", run)
-    return Standing(cell, "running" if store.is_held(where) else "failed" if why else "begun", run, why)
+    return Standing(cell, "running" if locks.is_held(where) else "failed" if why else "begun", run, why)
 
 
 def _median_seconds(standings: Sequence[Standing]) -> float | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import torch
 
-from fewepochs import controls, store
+from fewepochs import controls, locks, store
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
 from fewepochs.data import loader, sources
@@ -48,13 +48,13 @@ def train(
 
     What `runtime` leaves open is taken from the environment that the run began in. Raises FewEpochsError's family.
     """
-    with store.hold(path):
+    with store.hold(path) as held:
         known = store.read(path) if store.is_run(path) else None
         if known is not None and is_done(known, stop=stop):
             _refuse_edited(known)
             return Outcome(known, already_done=True)
         runtime = runtime if known is None else runtimes.settled(runtime, environment=known.environment)
-        training, folder = _prepare(path, recipe, runtime=runtime, known=known, view=view)
+        training, folder = _prepare(held, recipe, runtime=runtime, known=known, view=view)
         signal = session.train(
             training,
             folder=folder,
@@ -85,7 +85,7 @@ def _refuse_edited(run: store.StoredRun) -> None:
 
 
 def _prepare(
-    path: Path,
+    held: locks.Held,
     recipe: recipes.Recipe,
     *,
     runtime: runtimes.Runtime,
@@ -107,7 +107,7 @@ def _prepare(
     _require_graphs(training, wanted=runtime.graphs, say=view.note)
     where = None if runtime.data is None else str(runtime.data.resolve())
     folder = session.open_folder(
-        path,
+        held,
         training,
         known=known,
         dataset=loaded.dataset,

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
+from fewepochs import store
 from fewepochs.train import checkpoint
 
 SHARE = 0.01
@@ -33,7 +33,9 @@ class Source(Protocol):
 class Saves:
     """The checkpoints of a run at work: `every_seconds` in mid-epoch, and not much more often between epochs."""
 
-    def __init__(self, folder: Path, *, every_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, folder: store.RunFolder, *, every_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._folder = folder
         self._every = every_seconds
         self._clock = clock
@@ -55,14 +57,16 @@ class Saves:
             snapshot = source.snapshot()
             self._best = snapshot if best else self._best
             if kept:
-                checkpoint.save_epoch(self._folder, snapshot)
+                self._folder.require_held()
+                checkpoint.save_epoch(self._folder.checkpoints, snapshot)
         if self._clock() >= self._last + min(self._every, self._took / SHARE):
             self.write(source)
 
     def end_without(self) -> None:
         """Write the best so far, if it was not written yet, and no other state: the one now is not worth keeping."""
         if self._best is not None:
-            checkpoint.save_best(self._folder, self._best)
+            self._folder.require_held()
+            checkpoint.save_best(self._folder.checkpoints, self._best)
             self._best = None
 
     def write(self, source: Source) -> None:
@@ -70,7 +74,8 @@ class Saves:
         begin = self._clock()
         snapshot = source.snapshot()
         if self._best is not None or snapshot.facts != self._written:
-            checkpoint.save(self._folder, snapshot, best=self._best)
+            self._folder.require_held()
+            checkpoint.save(self._folder.checkpoints, snapshot, best=self._best)
             self._written, self._best = snapshot.facts, None
         self._last = self._clock()
         self._took = self._last - begin

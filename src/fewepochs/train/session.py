@@ -12,12 +12,11 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+from fewepochs import locks, store
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
-from fewepochs import store
 from fewepochs.data import sources
 from fewepochs.errors import CheckpointError, DivergedError, StorageError
 from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord, RunState, RunStatus, Stopped
@@ -41,7 +40,7 @@ class Watcher(Protocol):
 
 
 def open_folder(
-    path: Path,
+    held: locks.Held,
     training: loop.Training,
     *,
     known: store.StoredRun | None,
@@ -52,7 +51,7 @@ def open_folder(
     snapshots: str = "",
     evaluate_every: int | None = None,
 ) -> store.RunFolder:
-    """Return the run's folder: a new one, or a known one with `training` brought to where it stopped.
+    """Return the run's folder, which is `held`: a new one, or a known one with `training` brought to where it stopped.
 
     `where` is the path that the user gave for the data, `snapshots` the epochs whose state is kept, `evaluate_every`
     the steps between evaluations on request; a resumed run takes all three from here. `say` hears warnings; `strict`
@@ -62,15 +61,18 @@ def open_folder(
     """
     asked = {"snapshots": snapshots or None, "evaluate_every": evaluate_every}
     now = {**_environment(training, dataset=dataset, where=where), **asked}
-    folder = store.RunFolder(path)
+    folder = store.RunFolder(held.path, held=held)
     kept = runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs)
     folder.require_space(checkpoint.most_bytes(training.program.state(), kept=len(kept)))
     if known is None:
-        return store.create(path, recipe=training.recipe, environment=now, status=_status(training, (), "running"))
+        status = _status(training, (), "running")
+        return store.create(held.path, recipe=training.recipe, environment=now, status=status, held=held)
     _refuse_other_data(known.environment, now)
     doubts = environment.doubts(known.environment, now)
     if doubts and strict:
-        raise CheckpointError(f"{path}: not bit-exact from here: {'; '.join(doubts)}. Leave --strict out to go on.")
+        raise CheckpointError(
+            f"{held.path}: not bit-exact from here: {'; '.join(doubts)}. Leave --strict out to go on."
+        )
     for doubt in doubts:
         say(f"warning: {doubt}: not bit-exact from here")
     _go_on(training, folder=folder, logged=min(len(known.epochs), len(known.costs)), say=say)
@@ -147,7 +149,7 @@ def train(
         folder=folder,
         view=view,
         progress=progress,
-        saves=saves.Saves(folder.checkpoints, every_seconds=checkpoint_seconds),
+        saves=saves.Saves(folder, every_seconds=checkpoint_seconds),
         records=list(known.own_epochs),
         kept=runtimes.kept_epochs(snapshots, budget=training.recipe.budget.epochs),
         evaluated=known.evaluations[-1].step if known.evaluations else 0,
