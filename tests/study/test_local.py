@@ -17,7 +17,7 @@ import recipe_samples
 from fewepochs import runtime, store
 from fewepochs.study import cell as cells
 from fewepochs.study import local
-from study import workers
+from study import study_files, workers
 
 PATIENCE_SECONDS = 600.0
 
@@ -76,6 +76,32 @@ def test_each_way_of_ending_is_told(tmp_path: Path, script: str, told: cells.End
     where.begin("cell", job(tmp_path / "cell"))
     assert ending(where) == told
     where.close()
+
+
+TALKATIVE = """
+import os
+import torch
+class Descent(torch.optim.SGD):
+    def __init__(self, *rest, **named):
+        super().__init__(*rest, **named)
+        print("said in Python")
+        os.write(1, b"said beneath it\\n" * 20_000)
+"""
+
+
+def test_what_a_cell_prints_goes_to_its_log_and_neither_hangs_it_nor_hides_its_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theirs.py").write_text(TALKATIVE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
+    own = ("optimizer={kind='python', target='theirs.Descent', lr=0.1}", "budget.epochs=1")
+    recipe = study_files.seeds_of_tiny(tmp_path, *own)[0]
+    how = runtime.Runtime(device="cpu", kernels="torch", threads=1, allow_code=("theirs",))
+    where = local.Local(slots=1, logs=tmp_path, stall_seconds=1e9)
+    where.begin("cell", cells.Job(recipe=recipe, path=tmp_path / "cell", runtime=how))
+    assert ending(where) == cells.Ending(exit_code=0)
+    where.close()
+    assert {"said in Python", "said beneath it"} <= set((tmp_path / "cell.log").read_text().splitlines())
 
 
 def test_last_words_are_those_of_this_attempt_and_few(tmp_path: Path) -> None:
@@ -183,7 +209,7 @@ import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from study.test_local import job, place
-from study import workers
+from study import study_files, workers
 where = place(Path({folder!r}), workers.WAITS_FOR_THE_END_OF_STDIN, slots=2)
 where.begin("a", job(Path({folder!r}) / "a"))
 where.begin("b", job(Path({folder!r}) / "b"))

@@ -1,6 +1,8 @@
 """Where a cell's process begins: `python -m fewepochs.study.worker`, a job on stdin, an ending on stdout.
 
-The end of stdin means that whoever began it is gone, however it went: the cell is saved and left, as after SIGTERM.
+Whatever else is printed, by an optimizer of the user's own or by a library, goes to the log: stdout would fill up, or
+the ending could not be read. The end of stdin means that whoever began the cell is gone, however it went: the cell is
+saved and left, as after SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from fewepochs.train import interrupt
 
 def main() -> int:
     """Train the cell on stdin and return its exit code."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr  # lines in the order in which they were said
     try:
         with interrupt.leaving():
             line = sys.stdin.readline()
@@ -24,7 +29,8 @@ def main() -> int:
             ending = cell.train(cell.Job.model_validate_json(line), view=cell.Quiet())
     except interrupt.Stopped as stopped:
         return stopped.exit_code
-    print(ending.model_dump_json(), flush=True)
+    with os.fdopen(answer, "w") as file:
+        print(ending.model_dump_json(), file=file)
     return ending.exit_code
 
 
