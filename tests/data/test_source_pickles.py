@@ -139,6 +139,13 @@ def test_an_array_that_does_not_add_up_is_refused(data: bytes) -> None:
         read(data)
 
 
+LONG_TEXT = b"\x80\x02]X" + struct.pack("<I", 300_000) + b"x" * 300_000 + b"q\x00a"
+LONG_BYTES = b"\x80\x03]B" + struct.pack("<I", 300_000) + b"x" * 300_000 + b"q\x00a"
+ENCODE = b"c_codecs\nencode\nq\x01aX\x06\x00\x00\x00latin1q\x02a"
+ARRAY_OF_IT = (
+    b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    b"(K\x01J" + struct.pack("<i", 300_000) + b"\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89h\x00tb"
+)
 BOMBS = {
     "memo at four billion": b"\x80\x02]r\xff\xff\xff\xff.",
     "a terabyte announced": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x.",
@@ -146,6 +153,9 @@ BOMBS = {
     "a long text announced": b"\x80\x02T\xff\xff\xff\x7fx.",
     "doubling": b"\x80\x02]q\x00" + b"h\x00h\x00\x86q\x00" * 300 + b".",
     "doubling as a key": b"\x80\x02}()q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"Nu.",
+    "one text as bytes again and again": LONG_TEXT + ENCODE + b"h\x01h\x00h\x02\x86Ra" * 150 + b".",
+    "one text as an array again and again": LONG_TEXT + ARRAY_OF_IT * 40 + b".",
+    "some bytes as a key again and again": LONG_BYTES + b"}h\x00Ns" * 240 + b".",
     "many values": b"\x80\x02" + b"]" * 1_000_000 + b".",
     "deep": b"\x80\x02)" + b"\x85" * 1_000_000 + b".",
     "a number with a million digits": b"I" + b"9" * 1_000_000 + b"\n.",

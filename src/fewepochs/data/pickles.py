@@ -6,7 +6,8 @@ imports: an array's parts are collected as plain values, checked, and then read 
 instruction or name is refused. `pickletools` only cuts the bytes into instructions.
 
 Memory is bounded by the size of the pickle and by `max_steps`: one instruction pushes at most one value, nothing
-is allocated because a number in the file asks for it, and no nested value is ever walked.
+is allocated because a number in the file asks for it, no nested value is ever walked, and what is made of text and
+bytes, which one value may be again and again, is counted.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class _Blank:
 
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _ENCODE = "_codecs.encode"
+_MOST_MADE = 2
+"""Of text and bytes at most so many times the pickle's size is made from one another; a batch does it once a value."""
 _NAMES = frozenset({*_RECONSTRUCT, "numpy.ndarray", "numpy.dtype", _ENCODE})
 
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
@@ -65,7 +68,7 @@ def read(data: bytes, *, max_steps: int, where: str) -> dict[str, object]:
     str, one character a byte. Arrays are uint8 and read-only. Raises DataError for anything that is no
     such dictionary.
     """
-    machine = _Machine()
+    machine = _Machine(_Maker(_MOST_MADE * len(data)))
     try:
         end = -1
         for step, (opcode, argument, position) in enumerate(pickletools.genops(data)):
@@ -84,10 +87,39 @@ def read(data: bytes, *, max_steps: int, where: str) -> dict[str, object]:
         raise DataError(f"{where} is not a pickled batch of images, or is damaged ({detail}).") from None
 
 
-class _Machine:
-    """The stack machine: a stack, the positions of its marks, and the memo."""
+class _Maker:
+    """Makes text of bytes and bytes of text, `most` of both together."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def text(self, value: object) -> str:
+        """Return the text that `value` is, or that its bytes are, one character a byte."""
+        if isinstance(value, bytes):
+            self._spend(len(value))
+            return value.decode("latin-1")
+        if not isinstance(value, str):
+            raise _Refused("uses something else than text as a name")
+        return value
+
+    def raw(self, value: str | bytes) -> bytes:
+        """Return the bytes that `value` is, or that its text is, one byte a character."""
+        if isinstance(value, bytes):
+            return value
+        self._spend(len(value))
+        return value.encode("latin-1")
+
+    def _spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise _Refused("takes the same text or bytes again and again")
+
+
+class _Machine:
+    """The stack machine: a stack, the positions of its marks, and the memo; text and bytes come from `maker`."""
+
+    def __init__(self, maker: _Maker) -> None:
+        self._maker = maker
         self._stack: list[object] = []
         self._marks: list[int] = []
         self._memo: dict[int, object] = {}
@@ -133,10 +165,10 @@ class _Machine:
                 self._stack.append(self._memo[argument])
             case "REDUCE":
                 function, arguments = self._take(2)
-                self._stack.append(_call(function, arguments))
+                self._stack.append(_call(function, arguments, maker=self._maker))
             case "BUILD":
                 target, state = self._take(2)
-                self._stack.append(_build(target, state))
+                self._stack.append(_build(target, state, maker=self._maker))
             case _:
                 raise _Refused(f"uses the pickle instruction {name}")
 
@@ -173,26 +205,18 @@ class _Machine:
         if not isinstance(target, dict) or len(items) % 2:
             raise _Refused("sets items of something that is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_text(key)] = value
+            target[self._maker.text(key)] = value
 
     def _name(self, argument: object) -> _Name:
-        parts = self._take(2) if argument is None else _text(argument).split(" ", 1)
+        parts = self._take(2) if argument is None else self._maker.text(argument).split(" ", 1)
         # Module and name may be compared joined, however they were cut: nothing is ever imported.
-        dotted = ".".join(_text(part) for part in parts)
+        dotted = ".".join(self._maker.text(part) for part in parts)
         if dotted not in _NAMES:
             raise _Refused(f"asks for {dotted[:80]!r}")
         return _Name(dotted)
 
 
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    if not isinstance(value, str):
-        raise _Refused("uses something else than text as a name")
-    return value
-
-
-def _call(function: object, arguments: object) -> object:
+def _call(function: object, arguments: object, *, maker: _Maker) -> object:
     """Return what the call of a known name stands for."""
     if not isinstance(function, _Name) or not isinstance(arguments, tuple):
         raise _Refused("calls something that is not a function")
@@ -202,15 +226,15 @@ def _call(function: object, arguments: object) -> object:
         return _Bytes8()
     if function.dotted == _ENCODE and len(arguments) == 2 and _is_one_of(arguments[1], ("latin1", "latin-1")):
         # How Python 3 writes bytes for a protocol that Python 2 reads.
-        return _text(arguments[0]).encode("latin-1")
+        return maker.raw(maker.text(arguments[0]))
     raise _Refused(f"calls {function.dotted} in a way that no array of bytes needs")
 
 
 def _is_one_of(value: object, words: tuple[str, ...]) -> bool:
-    return isinstance(value, str | bytes) and _text(value) in words
+    return value in words or value in [word.encode() for word in words]
 
 
-def _build(target: object, state: object) -> object:
+def _build(target: object, state: object, *, maker: _Maker) -> object:
     """Give a stand-in its state; an array's state is (1, shape, element type, Fortran order, bytes)."""
     if isinstance(target, _Bytes8):
         return target  # byte order and alignment mean nothing for single bytes
@@ -223,7 +247,7 @@ def _build(target: object, state: object) -> object:
         raise _Refused("has an array whose shape is not whole numbers")
     if not isinstance(element, _Bytes8) or not isinstance(content, str | bytes):
         raise _Refused("has an array of something else than bytes")
-    raw = content.encode("latin-1") if isinstance(content, str) else content
+    raw = maker.raw(content)
     if len(raw) != math.prod(shape):
         raise _Refused(f"has an array of shape {shape} with {len(raw):,} bytes")
     target.array = np.frombuffer(raw, dtype=np.uint8).reshape(shape, order="F" if fortran is True else "C")
