@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import log_files
@@ -84,6 +85,25 @@ def test_what_is_no_single_number_is_passed_over(tmp_path: Path) -> None:
     writer.close()
     first = _read(tmp_path).epochs[0]
     assert (first.acc, first.loss, first.lr_logged, first.val_loss, first.val_acc) == (None, None, None, 0.5, 0.4)
+
+
+@pytest.mark.parametrize("sides", [(1 << 27,), (1 << 44,), (1 << 62, 1 << 62), (-1,), (0,)])
+def test_a_shape_that_asks_for_memory_gets_none(sides: tuple[int, ...], tmp_path: Path) -> None:
+    """A tensor of one value may claim any shape, and would be filled up with it."""
+    log_files.events(tmp_path, {"val_acc": CURVE})
+    tensor = tensor_util.make_tensor_proto(0.5)
+    for side in sides:
+        tensor.tensor_shape.dim.add().size = side
+    summary = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag="val_loss", tensor=tensor)])
+    writer = event_file_writer.EventFileWriter(str(tmp_path), filename_suffix=".more")
+    writer.add_event(event_pb2.Event(wall_time=0.0, step=0, summary=summary))
+    writer.close()
+    tracemalloc.start()
+    try:
+        assert [record.val_loss for record in _read(tmp_path).epochs] == [None] * 3
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20  # the reader has 16 MB for itself
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_tag_that_is_called_otherwise_can_be_named(tmp_path: Path) -> None:

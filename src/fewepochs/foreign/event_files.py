@@ -126,7 +126,7 @@ def _scalar(value: Any) -> float | None:
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)
-    if kind != "tensor":
+    if kind != "tensor" or value.tensor.tensor_shape.dim:  # a shape asks for memory, whatever values there are
         return None
     try:
         array = tensor_util.make_ndarray(value.tensor)
