@@ -170,6 +170,24 @@ def test_a_lock_ends_with_its_block_however_that_ends(tmp_path: Path) -> None:
             pass
 
 
+def test_a_full_disk_takes_the_name_of_the_owner_and_not_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("ftruncate", "pwrite"):
+        monkeypatch.setattr(os, name, full)
+    make(tmp_path)
+    with (
+        store.hold(tmp_path),
+        pytest.raises(StorageError, match="another process is working on this run"),
+        store.hold(tmp_path),
+    ):
+        pass
+    assert not locks.is_held(tmp_path)
+
+
 def test_a_lock_is_not_inherited(tmp_path: Path) -> None:
     make(tmp_path)
     with store.hold(tmp_path):

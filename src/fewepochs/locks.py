@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,10 @@ class Held:
             )
 
     def sign(self, name: str) -> None:
-        """Write down whose the lock is, for those who ask for it."""
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, name.encode(), 0)
+        """Write down whose the lock is, for those who ask for it; on a full disk it holds without a name."""
+        with suppress(OSError):
+            os.ftruncate(self.descriptor, 0)
+            os.pwrite(self.descriptor, name.encode(), 0)
 
     def release(self) -> None:
         """Give the lock back."""

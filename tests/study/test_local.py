@@ -15,6 +15,7 @@ import pytest
 
 import recipe_samples
 from fewepochs import runtime, store
+from fewepochs.errors import StorageError
 from fewepochs.study import cell as cells
 from fewepochs.study import local
 from study import study_files, workers
@@ -113,6 +114,15 @@ def test_last_words_are_those_of_this_attempt_and_few(tmp_path: Path) -> None:
     where = place(tmp_path, workers.SAYS_TOO_MUCH)
     where.begin("cell", job(tmp_path / "cell"))
     assert len(ending(where).message) < local.MOST_WORDS + 100
+    where.close()
+
+
+def test_a_log_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "cell.log").mkdir()
+    where = place(tmp_path, workers.ENDS_WELL)
+    with pytest.raises(StorageError, match=r"cell\.log: cannot be written: Is a directory; choose another place"):
+        where.begin("cell", job(tmp_path / "cell"))
+    assert where.free == 1
     where.close()
 
 

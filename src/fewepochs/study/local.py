@@ -21,7 +21,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from fewepochs import store
+from fewepochs import disk, store
 from fewepochs.study import cell as cells
 
 WORKER = (sys.executable, "-m", "fewepochs.study.worker")
@@ -114,10 +114,10 @@ class Local:
         return -(-self._slots // (len(self._gpus) or 1))
 
     def begin(self, name: str, job: cells.Job) -> None:
-        """Start the cell `name`."""
+        """Start the cell `name`. Raises StorageError where its log cannot be written."""
         log = self._logs / f"{name}.log"
         slot = min(set(range(self._slots)) - {child.slot for child in self._children.values()})
-        with log.open("ab") as words:
+        with _opened(log) as words:
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -212,6 +212,13 @@ def _pulse(path: Path) -> int:
         with suppress(OSError):
             newest = max(newest, file.stat().st_mtime_ns)
     return newest
+
+
+def _opened(log: Path) -> IO[bytes]:
+    try:
+        return log.open("ab")
+    except OSError as error:
+        raise disk.unwritable(log, error) from None
 
 
 def _read_all(pipe: IO[bytes]) -> bytes:
