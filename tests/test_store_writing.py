@@ -113,6 +113,21 @@ def test_a_folder_becomes_a_run_last(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert order == ["environment.json", "status.json", "recipe.toml"]
 
 
+@pytest.mark.parametrize(
+    "left", ["epochs.jsonl", "costs.jsonl", "evaluations.jsonl", "checkpoints/step-000000010.ckpt"]
+)
+def test_a_run_that_lost_its_recipe_is_not_begun_anew_upon_what_is_left(left: str, tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / "recipe.toml").unlink()
+    make(tmp_path)  # of a beginning that a crash broke off nothing is left that a run would go on with
+    (tmp_path / "recipe.toml").unlink()
+    (tmp_path / left).write_bytes(b"{}\n")
+    before = contents(tmp_path)
+    with pytest.raises(StorageError, match=r"left of a run without its recipe.toml \(.*\); nothing was changed"):
+        make(tmp_path)
+    assert contents(tmp_path) == before
+
+
 # --- one writer -------------------------------------------------------------------------------------------------
 
 HOLDER = """

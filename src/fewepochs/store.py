@@ -238,14 +238,29 @@ def create(
     status: RunStatus,
     held: locks.Held | None = None,
 ) -> RunFolder:
-    """Fill the folder `path` for a run that starts. `recipe.toml` comes last: a folder that has it is a run."""
+    """Fill the folder `path` for a run that starts. `recipe.toml` comes last: a folder that has it is a run.
+
+    Raises StorageError where a run was trained there whose recipe is gone: a new one would go on with its logs.
+    """
     folder = RunFolder(path, held=held)
     folder.require_held()
+    _refuse_what_is_left(path)
     disk.make_folder(folder.checkpoints)
     folder.write_environment(environment)
     folder.write_status(status)
     disk.write_whole(path / RECIPE, recipes.to_toml(recipe).encode())
     return folder
+
+
+def _refuse_what_is_left(path: Path) -> None:
+    """Raise StorageError if the folder `path`, which is no run, has what only the training of one leaves."""
+    logged = (path / name for name in (EPOCHS, COSTS, EVALUATIONS))
+    left = [entry.name for entry in (*logged, *sorted((path / CHECKPOINTS).glob("*"))) if entry.exists()]
+    if left:
+        raise StorageError(
+            f"{path}: what is left of a run without its {RECIPE} ({', '.join(left)}); nothing was changed. Put {RECIPE} "
+            "back to go on with that run, or delete the folder to train a new one"
+        )
 
 
 def bring_in(

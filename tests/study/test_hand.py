@@ -101,6 +101,12 @@ def test_a_new_folder_is_a_run_only_when_all_of_it_is_there(tmp_path: Path, monk
     assert written[-1] == store.RECIPE
 
 
+def test_what_a_crash_has_left_of_a_folder_that_is_no_run_yet_is_not_sent(tmp_path: Path) -> None:
+    folder = run_folders.make(tmp_path / "run", epochs=1)
+    (folder.path / store.RECIPE).unlink()
+    assert hand.pack(folder.path) == {}
+
+
 @pytest.mark.parametrize("name", ["../../canary", "checkpoints/../../canary", "/canary.ckpt", "notes.txt"])
 def test_names_that_are_no_file_of_a_run_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no file of a run folder"):

@@ -79,8 +79,11 @@ def _stamp(path: Path) -> Stamp:
 
 
 def pack(path: Path) -> dict[str, bytes]:
-    """Return the files of the run folder `path` that a process elsewhere needs to go on with it."""
-    return Watch(path).look()[0]
+    """Return the files of the run folder `path` that a process elsewhere needs to go on with it.
+
+    None where it is no run yet: what a crash has left of a first look is replaced by the next.
+    """
+    return Watch(path).look()[0] if store.is_run(path) else {}
 
 
 def unpack(path: Path, files: Mapping[str, bytes], *, gone: tuple[str, ...] = ()) -> None:
