@@ -258,8 +258,8 @@ def _refuse_what_is_left(path: Path) -> None:
     left = [entry.name for entry in (*logged, *sorted((path / CHECKPOINTS).glob("*"))) if entry.exists()]
     if left:
         raise StorageError(
-            f"{path}: what is left of a run without its {RECIPE} ({', '.join(left)}); nothing was changed. Put {RECIPE} "
-            "back to go on with that run, or delete the folder to train a new one"
+            f"{path}: what is left of a run without its {RECIPE} ({', '.join(left)}); nothing was changed. Put "
+            f"{RECIPE} back to go on with that run, or delete the folder to train a new one"
         )
 
 

@@ -186,13 +186,13 @@ def test_progress_that_stops_uses_up_the_retries_again(show: Show) -> None:
 @pytest.mark.parametrize("kind", [RecipeError, DataError])
 def test_what_no_cell_of_an_arm_can_use_fails_the_arm_at_once(show: Show, kind: type[RecipeError | DataError]) -> None:
     first = show.study.cells[0].arm
-    ending = cells.Ending(exit_code=kind.exit_code, message="no such data")
+    ending = cells.Ending(exit_code=kind.exit_code, message="no such data", problem="batch_size: too large")
     happened = show.run(Stage(lambda name, job: ending if name.startswith(first) else OK, slots=1))
     failed = of_kind(happened, "failed")
     assert failed == [cell.run_name for cell in show.study.cells if cell.arm == first]
     assert len(of_kind(happened, "done")) == 2
-    whys = [folder.failure(show.path, name) for name in failed]
-    assert [why.reason for why in whys if why is not None] == ["no such data", "no such data"]
+    why = folder.Failure(exit_code=kind.exit_code, attempts=1, reason="no such data", problem="batch_size: too large")
+    assert [folder.failure(show.path, name) for name in failed] == [why, why]
 
 
 def test_an_error_of_a_single_cell_is_not_tried_again(show: Show) -> None:

@@ -19,6 +19,7 @@ from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.errors import RecipeError, StorageError
 from fewepochs.report import search_report
+from fewepochs.study import folder as folders
 from fewepochs.study import plan, proposals, search, search_files
 from fewepochs.study.search_files import Choice, Range
 from study import study_files
@@ -211,6 +212,32 @@ def test_a_trial_that_diverged_is_worth_nothing_and_is_no_failure(found: search.
     assert json.dumps(page.as_dict(), allow_nan=False)
 
 
+def test_a_trial_whose_recipe_training_shows_to_be_none_is_passed_over_until_it_is_tried_again(
+    found: search.Search,
+) -> None:
+    worth = {k: k / 10 + 0.1 for k in range(9)}
+    train(found, worth, search.Next(tuple(range(8)), 2))
+    (last,) = (cell for cell in found.study().cells if cell.arm.endswith("t008"))
+    why = folders.Failure(exit_code=2, attempts=1, reason="tiny: 1 problem ...", problem="batch_size: larger than all")
+    folders.note_failure(found.path, last.run_name, why)
+    assert found.following(found.stand()) == search.Next((6, 7), 6)
+    assert search.unexplained(plan.make(found.study(), out=found.out)) == 0
+    rows = {row["trial"]: row for row in search_report.build(found).tables[0].data}
+    assert rows[8]["outcome"] == "not trained: batch_size: larger than all"
+    found.try_again()
+    assert found.following(found.stand()) == search.Next((8,), 2)
+
+
+def test_a_trial_that_failed_for_another_reason_is_not_passed_over(found: search.Search) -> None:
+    worth = {k: k / 10 + 0.1 for k in range(9)}
+    train(found, worth, search.Next(tuple(range(8)), 2))
+    (last,) = (cell for cell in found.study().cells if cell.arm.endswith("t008"))
+    why = folders.Failure(exit_code=2, attempts=1, reason="command line: 1 problem ...")
+    folders.note_failure(found.path, last.run_name, why)
+    assert found.following(found.stand()) == search.Next((8,), 2)
+    assert search.unexplained(plan.make(found.study(), out=found.out)) == 1
+
+
 def test_where_all_diverged_there_is_no_winner(found: search.Search) -> None:
     train(found, dict.fromkeys(range(9), 0.5), search.Next(tuple(range(9)), 2), diverges=range(9))
     assert found.following(found.stand()) is None
@@ -310,6 +337,19 @@ def test_show_before_and_refusals_on_the_command_line(tmp_path: Path) -> None:
     missing = command_line.run("search", "run", "no.toml", folder=tmp_path)
     assert missing.returncode == 2
     assert "Traceback" not in missing.stderr
+
+
+def test_a_batch_larger_than_the_training_set_ends_no_search(tmp_path: Path) -> None:
+    """Only the data shows it; the others go on to the end, and it is said why this one did not."""
+    text = SMALL.replace("trials = 4", "trials = 4\nseed = 1").replace("= 6", "= 2").replace("first = 2", "first = 1")
+    home(tmp_path, text.replace("[30, 60]", "[60, 1790]"))
+    ended = command_line.run(*RUN, "--json", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["complete"]
+    outcomes = {row["batch_size"]: row["outcome"] for row in found["tables"][0]["data"]}
+    assert outcomes[1790].startswith("not trained: batch_size: larger than the training set (got 1790)")
+    assert not outcomes[60].startswith("not trained")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from contextlib import ExitStack
@@ -31,6 +32,27 @@ def test_set_up_is_of_each_start_and_nothing_was_compiled(tmp_path: Path) -> Non
     costs = store.read(tmp_path / "run").costs
     assert [cost.setup_seconds > 0 for cost in costs] == [True, False, True, False]
     assert [cost.compile_seconds for cost in costs] == [0.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kernels_wanted", "problem"),
+    [
+        (("batch_size=1000",), "torch", "batch_size: larger than the training set (got 1000); allowed: 1 to 100"),
+        ((), "fused", None),
+    ],
+)
+def test_a_cell_tells_what_is_wrong_with_its_recipe_from_what_is_wrong_with_the_command(
+    overrides: tuple[str, ...],
+    kernels_wanted: str,
+    problem: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernels, "available", lambda: "torch")
+    recipe = tiny_runs.recipe("data.validation={kind='held-out', images=1337}", *overrides)
+    how = dataclasses.replace(HOW, kernels=kernels_wanted)
+    ending = cell.train(cell.Job(recipe=recipe, path=tmp_path / "run", runtime=how), view=cell.Quiet())
+    assert (ending.exit_code, ending.problem) == (2, problem)
 
 
 @pytest.mark.parametrize("until", [3, None])

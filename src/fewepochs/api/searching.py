@@ -30,7 +30,8 @@ def run(
     """Carry out the search in `file` from where it stands; `say` hears what is next.
 
     Returns the search, and the signal that stopped it, if one did: the same call then goes on. Raises RecipeError for a
-    file that cannot be used, StudyError where trials could not be trained.
+    file that cannot be used, StudyError where trials could not be trained; those whose recipe was at fault are passed
+    over.
     """
     from fewepochs.report import search_report, study_console
     from fewepochs.study import conduct, search
@@ -38,6 +39,7 @@ def run(
     found, shown = search.load(file, out=out), view or study_console.View()
     runtimes.check(how.runtime)
     permission.require_allowed(found.base.optimizer, allow_code=how.runtime.allow_code)
+    found.try_again()
     for number, batch in enumerate(found.file.batches()):
         if len(found.trials) <= batch[0]:
             found = _proposed(found, batch=number, count=len(batch))
@@ -50,7 +52,7 @@ def run(
             done = conduct.conduct(study, out=out, how=how, view=shown, only=only, until=until)
             if done.signal is not None:
                 return found, done.signal
-            if failed := done.plan.count("failed"):
+            if failed := search.unexplained(done.plan):
                 raise StudyError(f"{study.name}: {failed} runs failed; see {done.plan.logs}")
     search_report.leave(found)
     return found, None

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fewepochs import recipe as recipes
 from fewepochs import runtime as runtimes
-from fewepochs.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, FewEpochsError
+from fewepochs.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, FewEpochsError, RecipeError
 from fewepochs.records import CostRecord, EpochRecord
 from fewepochs.stats import stopping
 
@@ -42,12 +42,16 @@ class Job(BaseModel):
 
 
 class Ending(BaseModel):
-    """How a cell's process ended: `exit_code` negative where a signal killed it; `message` empty if all is well."""
+    """How a cell's process ended: `exit_code` negative where a signal killed it; `message` empty if all is well.
+
+    `problem` is what is wrong with the recipe, where that showed here: with the data, or with what is installed.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exit_code: int
     message: str = ""
+    problem: str | None = None
 
 
 class Quiet:
@@ -70,6 +74,10 @@ def train(job: Job, *, view: running.View) -> Ending:
 
     try:
         ended = running.train(job.path, job.recipe, runtime=job.runtime, view=view, stop=job.stop, until=job.until)
+    except RecipeError as error:
+        of_recipe = [problem for problem in error.problems if not problem.field.startswith("--")]  # and no option
+        problem = str(of_recipe[0]) if of_recipe else None
+        return Ending(exit_code=error.exit_code, message=str(error), problem=problem)
     except FewEpochsError as error:
         return Ending(exit_code=error.exit_code, message=str(error))
     if ended.signal is not None:

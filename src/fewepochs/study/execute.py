@@ -92,7 +92,7 @@ class Execution:
     until: int | None = field(kw_only=True, default=None)
     _running: dict[str, grid.Cell] = field(default_factory=dict, init=False)
     _attempts: dict[str, _Attempts] = field(default_factory=dict, init=False)
-    _failed_arms: dict[str, str] = field(default_factory=dict, init=False)
+    _failed_arms: dict[str, cells.Ending] = field(default_factory=dict, init=False)
     _queue: list[grid.Cell] = field(default_factory=list, init=False)
 
     def run(self, chosen: Sequence[grid.Cell]) -> Iterator[Event]:
@@ -120,7 +120,7 @@ class Execution:
                 return
             if cell.arm in self._failed_arms:
                 self._queue.remove(cell)
-                yield self._fail(cell, cells.Ending(exit_code=ARM_FAILS[0], message=self._failed_arms[cell.arm]))
+                yield self._fail(cell, self._failed_arms[cell.arm])
                 continue
             if locks.is_held(self.path / cell.run_name):
                 continue
@@ -153,7 +153,7 @@ class Execution:
             self._queue.append(cell)  # another process was faster
             return Event("retried", cell, "another process works on it")
         if ending.exit_code in ARM_FAILS:
-            self._failed_arms[cell.arm] = ending.message
+            self._failed_arms[cell.arm] = ending
         if ending.exit_code in FAILS or not self._may_retry(cell):
             return self._fail(cell, ending)
         self._queue.insert(0, cell)
@@ -167,7 +167,9 @@ class Execution:
 
     def _fail(self, cell: grid.Cell, ending: cells.Ending) -> Event:
         count = self._attempts.get(cell.run_name, _Attempts()).count
-        why = folder.Failure(exit_code=ending.exit_code, attempts=max(1, count), reason=ending.message)
+        why = folder.Failure(
+            exit_code=ending.exit_code, attempts=max(1, count), reason=ending.message, problem=ending.problem
+        )
         folder.note_failure(self.path, cell.run_name, why)
         return Event("failed", cell, ending.message)
 

@@ -66,11 +66,15 @@ class Book(Record):
 
 
 class Failure(Record):
-    """Why a cell could not be trained: the exit code (negative: a signal) of its last attempt, and its last words."""
+    """Why a cell could not be trained: the exit code (negative: a signal) of its last attempt, and its last words.
+
+    `problem` is that of its recipe, if it was that.
+    """
 
     exit_code: int
     attempts: Annotated[int, Field(ge=1)]
     reason: str
+    problem: str | None = None
 
 
 # --- study.json -----------------------------------------------------------------------------------------------------

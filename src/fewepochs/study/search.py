@@ -27,7 +27,7 @@ from fewepochs.errors import Problem, RecipeError, StorageError
 from fewepochs.records import Count, Record
 from fewepochs.specs import inputs
 from fewepochs.stats import halving
-from fewepochs.study import files, grid, plan, search_files
+from fewepochs.study import files, folder, grid, plan, search_files
 
 FILE = "search.json"
 ELSEWHERE = ("budget", "seed", "seeds", "name", "data.validation")
@@ -52,7 +52,10 @@ class Book(Record):
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial and its recipe, None where its values make none; its scores by epochs done, as far as it was trained."""
+    """A trial and its recipe, None where its values make none; its scores by epochs done, as far as it was trained.
+
+    Of a recipe that only training has shown to be none, `proposed` says why, as of any other.
+    """
 
     proposed: Proposed
     recipe: recipes.Recipe | None
@@ -139,10 +142,21 @@ class Search:
         found = []
         for one in self.trials:
             recipe = None if one.problem is not None else self.recipe(one.number, one.values)
-            runs = [] if recipe is None else [standing.run for standing in planned.of_arm(recipe.name)]
+            standings = () if recipe is None else planned.of_arm(recipe.name)
+            if problem := next(filter(None, map(_problem, standings)), None):
+                found.append(Trial(one.model_copy(update={"problem": problem}), None, {}))
+                continue
+            runs = [standing.run for standing in standings]
             scores = {rung: value for rung in self.rungs if (value := score(runs, rung)) is not None}
             found.append(Trial(one, recipe, scores))
         return tuple(found)
+
+    def try_again(self) -> None:
+        """Let trials be begun that could not be before: what they lacked, such as a package, may be here by now."""
+        planned = plan.make(self.study(), out=self.out)
+        for standing in planned.standings:
+            if _problem(standing) is not None:
+                folder.note_failure(self.path, standing.cell.run_name, None)
 
     def following(self, trials: Sequence[Trial]) -> Next | None:
         """Return what is trained next of the trials proposed so far, None where nothing is left."""
@@ -169,6 +183,15 @@ class Search:
             if trial.scores.get(last, halving.WORST) > halving.WORST
         }
         return trials[min(done, key=lambda number: (-done[number], number))] if done else None
+
+
+def unexplained(planned: plan.Plan) -> int:
+    """Return how many cells could not be trained, and not for the recipe's sake: their trials cannot be passed over."""
+    return sum(one.state == "failed" and _problem(one) is None for one in planned.standings)
+
+
+def _problem(standing: plan.Standing) -> str | None:
+    return None if standing.why is None else standing.why.problem
 
 
 def score(runs: Sequence[store.StoredRun | None], rung: int) -> float | None:
