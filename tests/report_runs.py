@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,12 @@ def make_run(
         state=state, epochs=epochs, budget=recipe.budget.epochs, reason=reason, heartbeat="2026-01-01T00:00:00+00:00"
     )
     return store.StoredRun(Path("runs") / (folder or store.run_name(recipe)), recipe, status, curve, costs, environment)
+
+
+def killed(run: store.StoredRun) -> store.StoredRun:
+    """Return the run as SIGKILL leaves it: running by its status, of a process that is gone; none has such a number."""
+    words = {"state": "running", "host": socket.gethostname(), "pid": 1 << 30}
+    return dataclasses.replace(run, status=run.status.model_copy(update=words))
 
 
 def write(folder: Path, *runs: store.StoredRun) -> Path:

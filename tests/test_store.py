@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +15,31 @@ from hypothesis import strategies as st
 
 from fewepochs import store
 from fewepochs.errors import CheckpointError, StorageError
+from fewepochs.records import RunStatus
 from recipe_samples import FULL, parse
 from run_folders import ENVIRONMENT, contents, cost, epoch, make, status
 
 FILES = {"recipe.toml", "environment.json", "status.json", "checkpoints"}
+
+
+# --- where a run stands -----------------------------------------------------------------------------------------
+
+
+def standing(**said: object) -> str:
+    return store.standing(RunStatus.model_validate(status(epochs=1).model_dump() | said))
+
+
+def test_a_run_whose_process_is_gone_has_crashed(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    host = socket.gethostname()
+    assert standing(host=host, pid=child.pid) == "crashed"
+    assert standing(host=host, pid=os.getpid()) == "running"
+    assert standing(host="elsewhere", pid=child.pid) == "running"
+    assert standing() == "running"
+    assert standing(state="finished", host=host, pid=child.pid) == "finished"
+    make(tmp_path).write_status(status().model_copy(update={"host": host, "pid": child.pid}))
+    assert (store.read(tmp_path).state, store.read(tmp_path).status.state) == ("crashed", "running")
 
 
 # --- there and back ---------------------------------------------------------------------------------------------

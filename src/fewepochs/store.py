@@ -19,6 +19,7 @@ import functools
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +31,16 @@ from fewepochs import disk, locks, logs
 from fewepochs import recipe as recipes
 from fewepochs.errors import RecipeError, StorageError
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.records import CostRecord, Epoch, EpochRecord, EvaluationRecord, ForeignEpoch, Record, RunStatus
+from fewepochs.records import (
+    CostRecord,
+    Epoch,
+    EpochRecord,
+    EvaluationRecord,
+    ForeignEpoch,
+    Record,
+    RunState,
+    RunStatus,
+)
 
 FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
@@ -69,9 +79,30 @@ class StoredRun:
         return foreign_runs.digest(foreign_runs.unseeded(self.recipe))
 
     @property
+    def state(self) -> RunState:
+        """Where it stands now, which its status cannot say of a process that was killed: see `standing`."""
+        return standing(self.status)
+
+    @property
     def own_epochs(self) -> tuple[EpochRecord, ...]:
         """The epochs that were trained here: all of them, or none of a foreign run."""
         return tuple(record for record in self.epochs if isinstance(record, EpochRecord))
+
+
+def standing(status: RunStatus) -> RunState:
+    """Return the state of a run: one that says it is running has crashed where its process, on this host, is gone.
+
+    The lock would tell it, too, but asking for a lock holds it for a moment: training could stumble over that.
+    """
+    if status.state != "running" or status.pid is None or status.host != socket.gethostname():
+        return status.state
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return "crashed"
+    except OSError:  # another user's
+        pass
+    return "running"
 
 
 def run_name(origin: foreign_runs.Origin) -> str:

@@ -120,6 +120,15 @@ def test_a_run_that_grows_is_shown_each_time_it_has(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_whose_process_is_killed_is_shown_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are as they were."""
+    run_folders.make(tmp_path / "run", epochs=1)
+    waits = iter([None, lambda: monkeypatch.setattr(store, "standing", lambda status: "crashed"), *[None] * 9])
+    looks = a_watch(tmp_path, waits=waits, said=[]).looks()
+
+    assert [look.runs[0].state for look in looks] == ["running", "crashed"]
+
+
 def test_what_is_not_there_yet_is_said_once_and_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
     path = tmp_path / "later"

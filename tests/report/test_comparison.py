@@ -14,7 +14,7 @@ import crossing_arms
 from fewepochs import errors, store
 from fewepochs.report import comparison, comparison_console, comparison_figure, headline, page, picture
 from fewepochs.stats import arms, estimates
-from report_runs import ENVIRONMENT, make_run
+from report_runs import ENVIRONMENT, killed, make_run
 
 SLOW = "batch_size=32"
 
@@ -176,6 +176,9 @@ def test_what_became_of_censored_runs_is_said() -> None:
     assert "1 run is interrupted: censored where it stands" in told
     assert "1 run is still running" in told
     assert "1 run stopped on purpose before the budget's end" in told
+    gone = caveats(killed(make_run(epochs=5, plateau=0.9)))
+    assert "1 run is crashed: censored where it stands" in gone
+    assert "still running" not in gone
     reached = caveats(make_run(epochs=18, state="interrupted", plateau=0.99))
     assert "interrupted" not in reached
 

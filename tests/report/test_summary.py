@@ -10,7 +10,7 @@ import pytest
 
 from fewepochs import store
 from fewepochs.report import summary
-from report_runs import make_run
+from report_runs import killed, make_run
 
 
 def sentences(*runs: store.StoredRun, targets: tuple[float, ...] = ()) -> list[str]:
@@ -65,6 +65,15 @@ def test_a_mixed_answer_says_what_became_of_every_run() -> None:
 )
 def test_a_single_run_without_a_crossing_reads_as_a_sentence(epochs: int, state: Any, expected: str) -> None:
     assert sentences(make_run(epochs=epochs, state=state), targets=(0.97,)) == [expected]
+
+
+def test_a_run_whose_process_was_killed_is_not_still_running() -> None:
+    told = summary.build([killed(make_run(epochs=6))], targets=(0.97,))
+
+    assert told["recipes"][0]["answers"][0]["sentence"] == (
+        "digits-step: 0.97 not reached in 1 of 1 run within 6 epochs (1 crashed)"
+    )
+    assert any("crashed after 6 of 20 epochs" in caveat for caveat in told["caveats"])
 
 
 def test_the_first_epoch_is_said_in_the_singular() -> None:

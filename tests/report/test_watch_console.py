@@ -8,7 +8,7 @@ import pytest
 
 from fewepochs import store
 from fewepochs.report import watch_console
-from report_runs import make_run
+from report_runs import killed, make_run
 
 
 def some_runs() -> list[store.StoredRun]:
@@ -30,6 +30,13 @@ def test_runs_at_work_come_first_with_what_is_left() -> None:
     assert rows[2].endswith("all targets reached")
     assert " 37 s " in rows[0]  # 13 epochs at the median of 2.55 to 2.61 s of training and 0.25 s of evaluation
     assert " ... " in f"{rows[1]} "
+
+
+def test_a_run_whose_process_was_killed_is_not_at_work() -> None:
+    _, row = watch_console.lines([killed(make_run(epochs=7))], planned=None, width=120, height=20)
+
+    assert row.startswith("x ")
+    assert " crashed " in row
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,6 @@ import foreign_runs
 import report_runs
 from fewepochs import recipe as recipes
 from fewepochs import store
-from fewepochs.records import RunStatus
 from fewepochs.stats import target as crossing_rules
 from fewepochs.trackers import story
 
@@ -131,22 +127,7 @@ def test_a_name_from_outside_is_text_short_and_no_two_are_alike(name: str) -> No
     assert told.name != other.name
 
 
-# --- where a run stands ---------------------------------------------------------------------------------------------
-
-
-def standing(**said: object) -> str:
-    status = {"state": "running", "epochs": 1, "budget": 9, "heartbeat": store.now(), **said}
-    return story.standing(RunStatus.model_validate(status))
-
-
-def test_a_run_whose_process_is_gone_has_crashed() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert standing(**tracked_runs.here(pid=child.pid)) == "crashed"
-    assert standing(**tracked_runs.here(pid=os.getpid())) == "running"
-    assert standing(host="elsewhere", pid=child.pid) == "running"
-    assert standing() == "running"
-    assert standing(state="finished", **tracked_runs.here(pid=child.pid)) == "finished"
+# --- where a run lies -----------------------------------------------------------------------------------------------
 
 
 def test_runs_are_filed_under_the_folder_that_they_lie_in(tmp_path: Path) -> None:

@@ -50,9 +50,7 @@ class Shown:
     @property
     def at_work(self) -> bool:
         """Whether a run is being trained, as far as can be told from here."""
-        from fewepochs.trackers import story
-
-        return any(story.standing(run.status) == "running" for run in self.runs)
+        return any(run.state == "running" for run in self.runs)
 
 
 def is_study(paths: Sequence[Path]) -> bool:
@@ -138,15 +136,15 @@ class Watch:
 
         Raises RecipeError for a study's file, and StorageError where there is nothing to be seen at the end.
         """
-        seen: str | None = None
+        seen: tuple[str, bool] | None = None
         shown: Shown | None = None
         idle, limit = 0, IDLE_LOOKS
         while True:
             now = version(self.paths, out=self.out)
-            if now != seen or shown is None:
+            if shown is None or seen != (now, shown.at_work):  # a process that is killed changes no file
                 shown = self._load() or shown
-                seen = now
                 if shown is not None:
+                    seen = now, shown.at_work
                     yield shown
             if shown is not None and shown.at_work:
                 limit = self.idle_looks

@@ -74,7 +74,7 @@ def _run(run: labels.Run) -> arms.Run:
         epochs=stored.epochs,
         costs=stored.costs,
         budget=stored.recipe.budget.epochs,
-        state=stored.status.state,
+        state=stored.state,
         given_up=stored.status.stopped in ("given-up", "paused"),
     )
 
@@ -326,7 +326,7 @@ def _ended(groups: Sequence[labels.Group], found: compare.Comparison) -> Iterabl
             "\u201cheld\u201d, such a run knows nothing, though it was near. Those numbers are too pessimistic."
         )
     for state, told in (("running", "still running"), ("interrupted", "interrupted"), ("crashed", "crashed")):
-        count = sum(run.stored.status.state == state and run.stored.status.stopped is None for run in short)
+        count = sum(run.stored.state == state and run.stored.status.stopped is None for run in short)
         if count:
             where = "it stands" if count == 1 else "they stand"
             yield f"{_runs(count)} {told}: censored where {where}, as if the end had nothing to do with the target."

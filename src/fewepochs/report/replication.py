@@ -107,7 +107,7 @@ def _experiment(one: catalogue.Experiment, found: matching.Matched, names: Mappi
 
 def _standing(run: store.StoredRun) -> str:
     done, budget = len(run.epochs), run.recipe.budget.epochs
-    return run.status.state if done >= budget else f"{run.status.state} after {done} of {budget} epochs"
+    return run.state if done >= budget else f"{run.state} after {done} of {budget} epochs"
 
 
 # --- items ----------------------------------------------------------------------------------------------------------

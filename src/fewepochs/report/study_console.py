@@ -189,7 +189,7 @@ def _told(kind: str, now: plan.Standing, *, text: str) -> str:
         case "done":
             assert run is not None, "it was trained"
             why = f", {run.status.reason}" if run.status.reason else ""
-            return f"{run.status.state} after {len(run.epochs)} epochs{why}; {_crossed(run)}"
+            return f"{run.state} after {len(run.epochs)} epochs{why}; {_crossed(run)}"
         case "retried":
             return f"once more: {_first(text)}"
         case "left":

@@ -35,7 +35,7 @@ def lines(runs: Sequence[store.StoredRun], *, planned: plan.Plan | None, width: 
         told = [*study_console.plan_lines(planned), ""]
         told += study_console.at_work([one for one in planned.standings if one.state == "running"])
     else:
-        order = sorted(runs, key=lambda run: run.status.state != "running")  # those at work first
+        order = sorted(runs, key=lambda run: run.state != "running")  # those at work first
         told = table_text.aligned([HEADS, *(_row(run, sparks=16 if width >= WIDE else 8) for run in order)])
     shown = [line[:width] for line in told]
     if len(shown) > height:
@@ -69,7 +69,7 @@ def _event(run: store.StoredRun, k: int) -> dict[str, Any]:
     return {
         "event": "epoch",
         "run": run.name,
-        "state": run.status.state,
+        "state": run.state,
         "budget": run.recipe.budget.epochs,
         "record": run.epochs[k].model_dump(mode="json"),
     }
@@ -78,7 +78,7 @@ def _event(run: store.StoredRun, k: int) -> dict[str, Any]:
 def _row(run: store.StoredRun, *, sparks: int) -> tuple[str, ...]:
     values = [record.val_acc for record in run.epochs]
     return (
-        f"{MARKS[run.status.state]} {visible.shown(run.name)}",
+        f"{MARKS[run.state]} {visible.shown(run.name)}",
         f"{len(values)}/{run.recipe.budget.epochs}",
         study_console.spark(values, width=sparks),
         _left(run),
@@ -87,8 +87,8 @@ def _row(run: store.StoredRun, *, sparks: int) -> tuple[str, ...]:
 
 
 def _left(run: store.StoredRun) -> str:
-    if run.status.state != "running":
-        return "" if run.status.state == "finished" else run.status.state
+    if run.state != "running":
+        return "" if run.state == "finished" else run.state
     took = [cost.train_seconds + cost.evaluation_seconds for cost in run.costs[-RECENT:]]
     rest = run.recipe.budget.epochs - len(run.epochs)
     return console.duration(rest * median(took)) if took and rest else "..."

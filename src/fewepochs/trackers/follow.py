@@ -188,6 +188,6 @@ def _stat(path: Path) -> tuple[int, int] | None:
 
 def _same(known: _Known, mark: Mark, *, later: bool) -> bool:
     """Return whether there is nothing new about a run, the end of its process included."""
-    if known.mark != mark or known.state != story.standing(known.status):
+    if known.mark != mark or known.state != store.standing(known.status):
         return False
     return not known.later or later or known.state != "running"

@@ -9,8 +9,6 @@ is pinned) is a tag. An absent value is not told.
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 from fewepochs import recipe as recipes
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.records import CostRecord, Crossing, Epoch, RunState, RunStatus
+from fewepochs.records import CostRecord, Crossing, Epoch, RunState
 from fewepochs.stats import target as crossing_rules
 
 Parameter = bool | int | float | str
@@ -69,7 +67,7 @@ class Story:
 
 def build(run: store.StoredRun) -> Story:
     """Return what there is to tell of `run`."""
-    state = standing(run.status)
+    state = run.state
     crossings = crossing_rules.crossings(run.epochs, run.recipe.targets, hold=run.recipe.hold, costs=run.costs)
     points = _points(run.epochs, run.costs, crossings)
     told = {name for point in points for name in point.notes}
@@ -86,22 +84,6 @@ def build(run: store.StoredRun) -> Story:
         last_notes={name: words for name, words in late.items() if name not in told},
         heartbeat=run.status.heartbeat,
     )
-
-
-def standing(status: RunStatus) -> RunState:
-    """Return where a run stands: one that says it is running has crashed where its process, on this host, is gone.
-
-    The lock would tell it, too, but asking for a lock holds it for a moment: training could stumble over that.
-    """
-    if status.state != "running" or status.pid is None or status.host != socket.gethostname():
-        return status.state
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return "crashed"
-    except OSError:  # another user's
-        pass
-    return "running"
 
 
 def visible(text: str) -> str:
