@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
+import socket
+import socketserver
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +21,15 @@ from fewepochs import store
 from fewepochs.api import results, serving, showing
 from fewepochs.errors import StorageError
 from fewepochs.report import page
+
+STUDY = """
+name = "pair"
+question = "Which batch?"
+base = "digits-step"
+seeds = "0..1"
+[axes]
+batch_size = [32, 64]
+"""
 
 
 @pytest.fixture
@@ -85,6 +99,39 @@ def test_a_run_that_cannot_be_read_just_now_leaves_the_page_that_was(address: st
     log.write_bytes(b"{\n" + log.read_bytes())
 
     assert ask(address) == before
+
+
+def test_a_study_file_that_is_being_written_leaves_page_and_version_that_were(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(STUDY)
+    run_folders.make(tmp_path / "runs" / "pair" / "run", epochs=2)
+    with serving.page([file], out=tmp_path / "runs", targets=(), port=0) as address:
+        before = ask(address), ask(address, "/version")
+        file.write_text(STUDY[:20])
+        assert (ask(address), ask(address, "/version")) == before
+    with serving.page([file], out=tmp_path / "runs", targets=(), port=0) as address:
+        for path in ("/", "/version"):
+            status, text = ask(address, path)
+            assert (status, str(file) in text) == (503, True)
+
+
+def test_a_browser_that_goes_away_in_mid_page_is_no_news(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: queue.Queue[str] = queue.Queue()
+    real = socketserver.TCPServer.shutdown_request
+
+    def closed(self: Any, request: Any) -> None:
+        real(self, request)
+        happened.put("closed")
+
+    monkeypatch.setattr(socketserver.TCPServer, "shutdown_request", closed)
+    monkeypatch.setattr(socketserver.TCPServer, "handle_error", lambda *_: happened.put("an error was told"))
+    monkeypatch.setattr(serving.Pages, "page", lambda self: "x" * 50_000_000)  # more than a connection holds
+    parts = urlsplit(address)
+    with socket.create_connection((serving.HOST, parts.port or 0)) as browser:
+        browser.sendall(f"GET / HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        browser.recv(1)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone at once
+    assert happened.get(timeout=600) == "closed"
 
 
 def test_a_page_that_cannot_be_made_says_why(address: str, folder: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -39,8 +39,16 @@ class Pages:
         self.port = 0
 
     def version(self) -> str:
-        """Return the mark of what is stored now."""
-        return showing.version(self._subject, out=self._out, others=self._probes)
+        """Return the mark of what is stored now, or of the former page while that cannot be read.
+
+        Raises FewEpochsError where there is no former one.
+        """
+        try:
+            return showing.version(self._subject, out=self._out, others=self._probes)
+        except FewEpochsError:
+            if self._page is None:
+                raise
+            return self._page[0]
 
     def page(self) -> str:
         """Return the page. What cannot be read now, while a file is being replaced, leaves the former one.
@@ -104,6 +112,10 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "fewepochs", ""
 
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # a browser that has gone is no news
+                super().handle()
+
         def do_GET(self) -> None:
             status, kind, content = self._answer()
             body = content.encode()
@@ -123,16 +135,16 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
             port = pages.port
             if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
                 return 403, "text/plain", f"This page is for this machine: http://{HOST}:{port}/\n"
-            match self.path:
-                case "/":
-                    try:
+            try:
+                match self.path:
+                    case "/":
                         return 200, "text/html", pages.page()
-                    except FewEpochsError as error:
-                        return 503, "text/plain", f"{error}\n"
-                case "/version":
-                    return 200, "text/plain", pages.version()
-                case _:
-                    return 404, "text/plain", "There is one page here: /\n"
+                    case "/version":
+                        return 200, "text/plain", pages.version()
+                    case _:
+                        return 404, "text/plain", "There is one page here: /\n"
+            except FewEpochsError as error:
+                return 503, "text/plain", f"{error}\n"
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: a page that asks for its version every two seconds is no news."""
