@@ -11,7 +11,7 @@ import pytest
 
 import run_folders
 from command_line import COMMAND, TRAINING, Ended, environment, problems, run, run_unread, tiny
-from fewepochs import store
+from fewepochs import locks, store
 
 
 def _refused(*arguments: str | Path, folder: Path, code: int) -> Ended:
@@ -145,7 +145,7 @@ def test_a_run_is_trained_whole_where_output_is_closed(tmp_path: Path, closed: s
     assert ended.returncode == 0, ended.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert store.read(run).status.state == "finished"
-    assert (run / store.LOCK).read_bytes() == b""
+    assert (run / locks.FILE).read_bytes() == b""
 
 
 # --- 3: data ------------------------------------------------------------------------------------------------------
