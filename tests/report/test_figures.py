@@ -57,6 +57,19 @@ def test_a_figure_fits_the_width_that_is_asked_its_columns_side_by_side() -> Non
     assert widths == {(700 - 20) // 2 - figures.LEFT - figures.RIGHT}
 
 
+@pytest.mark.parametrize(("width", "letters", "columns"), [(None, 40, 2), (None, 10, 5), (1100, 40, 3), (330, 40, 1)])
+def test_a_legend_has_as_many_columns_as_its_longest_name_leaves_room_for(
+    width: float | None, letters: int, columns: int
+) -> None:
+    def chart(ink: figures.Ink) -> alt.VConcatChart:
+        plots = [alt.Chart(alt.InlineData(values=[])).mark_point()]
+        return figures.finished(alt.VConcatChart(vconcat=plots), ink=ink, names=["short", "n" * letters])
+
+    spec = figures.specification(figures.Figure("test", "A test", "Nothing.", chart), width=width)
+
+    assert spec["config"]["legend"]["columns"] == columns
+
+
 def test_a_plot_never_gets_too_narrow_to_be_one() -> None:
     spec = figures.specification(_figure(), width=100)
 

@@ -48,9 +48,14 @@ def test_a_png_has_300_dots_an_inch(tmp_path: Path, millimetres: float) -> None:
     assert struct.unpack(">I", png[16:20])[0] == pytest.approx(millimetres / 25.4 * 300, abs=1.5)
 
 
-def test_letters_have_one_size_in_all_widths(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [(32, 64), (16, 32, 64, 128, 256)])
+def test_letters_have_one_size_in_all_widths_however_many_names_a_legend_has(
+    tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
     def points(millimetres: float) -> float:
-        svg = drawn(tmp_path / "a.svg", millimetres=millimetres).decode()
+        runs = [make_run(f"batch_size={size}", seed=seed) for size in sizes for seed in (0, 1)]
+        picture.write(tmp_path / "a.svg", gallery.build("survival", runs), millimetres=millimetres)
+        svg = (tmp_path / "a.svg").read_text()
         width = re.search(r'width="([\d.]+)" height="[\d.]+" viewBox="0 0 ([\d.]+)', svg)
         assert width is not None
         return 11 * float(width[1]) / float(width[2])

@@ -123,6 +123,15 @@ def test_narrow_windows_do_not_scroll_sideways(visit: Open, width: int) -> None:
     assert opened.tab.evaluate(f"() => document.querySelector('{LIVE}').getBoundingClientRect().right") <= width
 
 
+@pytest.mark.parametrize("width", [768, 1280])
+def test_a_legend_of_many_recipes_is_no_wider_than_its_figure(visit: Open, width: int) -> None:
+    opened = visit(*(make_run(f"batch_size={2**k}", seed=s) for k in range(2, 8) for s in range(2)), width=width)
+    opened.settle("[data-figure]")
+    svg = opened.tab.locator("[data-figure] > div svg").first
+
+    assert svg.evaluate("svg => svg.viewBox.baseVal.width <= svg.parentNode.clientWidth + 8")
+
+
 def test_figures_follow_the_width_of_the_window(visit: Open) -> None:
     opened = visit(make_run())
     opened.settle()

@@ -182,7 +182,7 @@ def _chart(found: Sequence[Moment], *, ink: figures.Ink) -> alt.VConcatChart:
     losses = [(epoch, kind, loss) for epoch, kind, loss in told if loss is not None]
     rows = [{"epoch": epoch, "kind": kind, "loss": loss} for epoch, kind, loss in losses]
     names = [*MEANINGS.values(), TRAINING]
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, labelLimit=400, columns=2)
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, labelLimit=400)
     colour = alt.Scale(domain=names, range=[*[ink.validation] * 3, ink.training])
     dash = alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]])
     values = [loss for _, _, loss in losses]
@@ -201,7 +201,7 @@ def _chart(found: Sequence[Moment], *, ink: figures.Ink) -> alt.VConcatChart:
         base.mark_point(filled=True, size=22, aria=False),
     ]
     plot = alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
-    chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink)
+    chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink, names=names)
     chart.datasets = {LINES: rows}
     return chart
 

@@ -71,7 +71,7 @@ def chart(found: Mapping[str, Any], *, ink: figures.Ink = figures.PAPER) -> alt.
     end = max((step["time"] for row in rows for step in row["curve"]), default=1.0)
     targets = [target for target in found["targets"] if any(row["target"] == target for row in rows)]
     plots = [_plot(target, names=names, end=end, found=found, ink=ink) for target in targets]
-    picture = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink))
+    picture = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=plots, spacing=22), ink=ink, names=names))
     # By name, and at the top: altair copies what stands in a plot, again and again.
     picture.datasets = {
         _name(what, target): points

@@ -35,10 +35,13 @@ SHOWN = f"indexof({HIDDEN}, datum.arm) < 0"
 """Whether the recipe that a mark belongs to is not hidden by the reader."""
 
 NARROW = 500
-"""Below so many pixels in all, panels and the entries of a legend stand below one another."""
+"""Below so many pixels in all, panels stand below one another."""
 
 WIDTH = 640
 """Pixels from axis to axis, where nothing else is asked."""
+
+LETTER, SIGN, APART = 7.0, 32, 28
+"""Pixels of a legend: what a letter takes at most in the mean, an entry's stroke, and the gap to the next entry."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,7 @@ def fitted(specification: Mapping[str, Any], width: float) -> dict[str, Any]:
     """Return a specification of the same figure, `width` pixels wide in all."""
     found: dict[str, Any] = copy.deepcopy({key: part for key, part in specification.items() if key != "datasets"})
     _fit(found, width)
-    if width < NARROW:
-        found["config"]["legend"]["columns"] = 1
+    found["config"]["legend"]["columns"] = _columns(found["usermeta"]["entry"], width)
     return found | {"datasets": specification["datasets"]}
 
 
@@ -106,6 +108,11 @@ def unvalidated() -> AbstractContextManager[None]:
     The specifications are held against it whole, in the tests.
     """
     return schemapi.debug_mode(False)
+
+
+def _columns(entry: float, width: float) -> int:
+    """Return how many entries of a legend, so wide each, stand beside one another above plots `width` wide in all."""
+    return max(1, math.floor((width - LEFT) / entry))
 
 
 def _fit(spec: dict[str, Any], width: float) -> None:
@@ -146,9 +153,7 @@ def with_parameters(chart: Plot, values: Mapping[str, Any]) -> Plot:
 
 def arms(names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Return each recipe's colour and dash, with a legend; beyond six, colours come again with another dash."""
-    legend = alt.Legend(
-        orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400, columnPadding=28
-    )
+    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400)
     dashes = [DASHES[(k + k // len(COLOURS)) % len(DASHES)] for k in range(len(names))]
     return (
         alt.Color("arm:N", scale=arm_colours(names), legend=legend),
@@ -208,9 +213,10 @@ def span(values: Sequence[float], *, log: bool) -> tuple[float, float]:
     return min(low, 0.0), (high if high > 0 else 0.0) * 1.05 or 1.0
 
 
-def finished(chart: Plot, *, ink: Ink) -> Plot:
-    """Give a plot, or plots below one another, the look that all of them share."""
-    chart.usermeta = {"margins": LEFT + RIGHT}
+def finished(chart: Plot, *, ink: Ink, names: Sequence[str] = ("training", "validation")) -> Plot:
+    """Give a plot, or plots below one another, the look that all of them share; `names` are those of its legend."""
+    entry = SIGN + LETTER * max(len(name) for name in names) + APART
+    chart.usermeta = {"margins": LEFT + RIGHT, "left": LEFT, "entry": entry}
     chart.padding = 2
     chart.config = alt.Config(
         font="system-ui, sans-serif",
@@ -227,6 +233,12 @@ def finished(chart: Plot, *, ink: Ink) -> Plot:
             titleFontWeight="normal",
             titleAnchor="end",
         ),
-        legend=alt.LegendConfig(labelColor=ink.text, labelFontSize=12, symbolStrokeWidth=2.5),
+        legend=alt.LegendConfig(
+            labelColor=ink.text,
+            labelFontSize=12,
+            symbolStrokeWidth=2.5,
+            columnPadding=APART,
+            columns=_columns(entry, LEFT + WIDTH + RIGHT),
+        ),
     )
     return chart

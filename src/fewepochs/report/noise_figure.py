@@ -69,6 +69,6 @@ def _chart(rows: Sequence[dict[str, Any]], *, ink: figures.Ink) -> alt.VConcatCh
         base.mark_point(filled=True, size=40, opacity=0.75, aria=False),
     ]
     plot = alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
-    chart = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink))
+    chart = figures.can_hide(figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink, names=names))
     chart.datasets = {RUNS: list(rows)}
     return chart

@@ -17,9 +17,6 @@ from fewepochs.report.noise_phases import Found, Phase
 from fewepochs.stats import noise_law
 
 HEIGHT = 260
-COLUMNS = 3
-"""Entries of the legend beside one another, of batch sizes usually."""
-
 RUNS, LAWS = "noise", "laws"
 
 
@@ -104,8 +101,6 @@ def _chart(
         dots.mark_point(filled=True, size=40, opacity=0.75, aria=False),
     ]
     plot = alt.LayerChart(layer=layers, width=figures.WIDTH, height=HEIGHT)
-    chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink)
-    if len(names) > COLUMNS:
-        chart.config.legend.columns = COLUMNS
+    chart = figures.finished(alt.VConcatChart(vconcat=[plot]), ink=ink, names=names)
     chart.datasets = {RUNS: list(rows), LAWS: list(lines)}
     return chart

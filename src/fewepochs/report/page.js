@@ -2,7 +2,7 @@
 // A page without scripts keeps its pictures.
 "use strict";
 (() => {
-  const NARROW = 500; // pixels; here a legend's entries stand below one another
+  const NARROW = 500; // pixels; here panels stand below one another
   const drawn = new Map(); // box -> {width, choice, view}
   const choice = { log: null, smooth: 1, switches: {} }; // of the curves
   let hidden = []; // names of recipes, as figures of all recipes call them
@@ -95,7 +95,7 @@
     drawn.set(box, { key, view: before && before.view });
     const spec = specification(box);
     fit(spec, width, spec.usermeta.margins);
-    if (width < NARROW) spec.config.legend.columns = 1;
+    spec.config.legend.columns = Math.max(1, Math.floor((width - spec.usermeta.left) / spec.usermeta.entry));
     const fresh = document.createElement("div");
     // `ast` interprets expressions: the page's security policy forbids code made from strings.
     const result = await vegaEmbed(fresh, spec, {

@@ -80,13 +80,28 @@ def _content(suffix: str, figure: figures.Figure, *, numbers: Sequence[str] | No
 def _printed(spec: Mapping[str, Any], millimetres: float) -> str:
     """Return the picture as wide as that in print: its size is in points, as printers count, not in pixels."""
     wanted = millimetres / MILLIMETRES_AN_INCH * PIXELS_AN_INCH
-    svg = vl_convert.vegalite_to_svg(figures.fitted(spec, wanted))
-    # What stands beside the plots (axes, labels) takes what it takes, which is known once it is drawn.
-    svg = vl_convert.vegalite_to_svg(figures.fitted(spec, 2 * wanted - _width(svg)))
+    # What stands beside the plots (axes, labels) takes what it takes, which is known once it is drawn. A legend or a
+    # title that stands above them may be wider than they are, and says nothing about that.
+    beside = _width(vl_convert.vegalite_to_svg(_without_tops(figures.fitted(spec, wanted)))) - wanted
+    svg = vl_convert.vegalite_to_svg(figures.fitted(spec, wanted - beside))
     head, rest = svg.split(">", 1)
     scale = wanted / _width(svg) * POINTS_AN_INCH / PIXELS_AN_INCH
     head = _SIZE.sub(lambda found: f'{found[1]}="{float(found[2]) * scale:g}"', head)
     return f"{head}>{rest}"
+
+
+def _without_tops(part: Any) -> Any:
+    """Return `part` of a specification without its titles and the legends above its plots."""
+    if isinstance(part, list):
+        return [_without_tops(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("orient") == "top":
+        return None
+    return {
+        key: None if key == "title" else value if key == "datasets" else _without_tops(value)
+        for key, value in part.items()
+    }
 
 
 def _width(svg: str) -> float:
