@@ -81,6 +81,13 @@ def test_axes_go_down_to_a_run_that_never_came_near_the_target() -> None:
     assert axes.accuracy[0] < max(record.val_acc for record in poor.epochs)
 
 
+def test_axes_go_down_to_a_target_that_every_epoch_lies_above() -> None:
+    axes = curves_figure.axes([make_run()], targets=(0.1, 0.97))
+
+    assert min(record.val_acc for record in make_run().epochs) > 0.3
+    assert (axes.accuracy[0], axes.clipped) == (0.1, False)
+
+
 def test_without_targets_nothing_lies_below_the_axis() -> None:
     axes = curves_figure.axes([make_run()], targets=())
 

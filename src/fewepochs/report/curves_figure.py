@@ -61,7 +61,8 @@ def axes(runs: Sequence[store.StoredRun], *, targets: Sequence[float]) -> Axes:
     lowest = _floor(min(accuracies, default=0.0))
     bests = [max(record.val_acc for record in run.epochs) for run in runs if run.epochs]
     wanted = [target - _BELOW_TARGET for target in targets] + [best - 1 / 20 for best in bests if targets]
-    low = max(lowest, _floor(min(wanted, default=0.0)))
+    near = max(lowest, _floor(min(wanted, default=0.0)))
+    low = min(near, _floor(min(targets, default=1.0)))  # a target may lie below all that was recorded
     return Axes(
         epochs=max((record.epoch for record in records), default=1),
         accuracy=(low, 1.0),
