@@ -80,6 +80,18 @@ def test_the_first_epoch_is_said_in_the_singular() -> None:
     assert sentences(make_run(), targets=(0.1,)) == ["digits-step reaches 0.1 after 1 epoch (1 of 1 run)"]
 
 
+def test_copies_of_one_seed_are_one_observation_of_the_answers_and_have_their_rows() -> None:
+    runs = [make_run(seed=seed, folder=f"{where}-{seed}") for where in ("a", "b") for seed in range(2)]
+    found = summary.build(runs)
+    recipe = found["recipes"][0]
+
+    assert (recipe["n"], recipe["runs"]) == (2, ["a-0", "a-1"])
+    assert all("(2 of 2 runs)" in answer["sentence"] for answer in recipe["answers"])
+    assert found["caveats"][0].startswith("n = 2 for digits-step")
+    assert sum("counted once" in caveat for caveat in found["caveats"]) == 2
+    assert len(found["runs"]) == 4
+
+
 def test_many_crossings_are_said_as_a_range() -> None:
     runs = [make_run(seed=seed) for seed in range(11)]
     epochs = [first_reached(run, 0.97) for run in runs]

@@ -39,7 +39,7 @@ def build(
     "held" asks for as many evaluations as the most demanding of the recipes does.
     """
     asked = summary.resolve_targets(runs, targets=targets)
-    groups, copies = without_copies(labels.group(labels.label(runs)))
+    groups, copies = labels.without_copies(labels.group(labels.label(runs)))
     found = compare.compare(
         [arm(group) for group in groups],
         targets=asked,
@@ -77,23 +77,6 @@ def _run(run: labels.Run) -> arms.Run:
         state=stored.state,
         given_up=stored.status.stopped in ("given-up", "paused"),
     )
-
-
-def without_copies(groups: Sequence[labels.Group]) -> tuple[list[labels.Group], list[str]]:
-    """Return `groups` with each seed once, by the run that got furthest, and a caveat for what was left out."""
-    kept, caveats = [], []
-    for group in groups:
-        alike: dict[tuple[int, ...], list[labels.Run]] = {}
-        for run in group.runs:
-            alike.setdefault(foreign_runs.seeds(run.stored.recipe), []).append(run)
-        in_order = [sorted(copies, key=lambda run: store.copy_order(run.stored)) for copies in alike.values()]
-        caveats += [
-            f"{copy.label} has the recipe and seeds of {used.label}: one observation, counted once."
-            for used, *copies in in_order
-            for copy in copies
-        ]
-        kept.append(labels.Group(group.label, group.digest, tuple(used for used, *_ in in_order)))
-    return kept, caveats
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------

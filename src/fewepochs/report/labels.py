@@ -59,6 +59,23 @@ def group(runs: Sequence[Run]) -> tuple[Group, ...]:
     return tuple(Group(names[digest], digest, tuple(found)) for digest, found in members.items())
 
 
+def without_copies(groups: Sequence[Group]) -> tuple[list[Group], list[str]]:
+    """Return `groups` with each seed once, by the run that got furthest, and a caveat for what was left out."""
+    kept, caveats = [], []
+    for group in groups:
+        alike: dict[tuple[int, ...], list[Run]] = {}
+        for run in group.runs:
+            alike.setdefault(foreign_runs.seeds(run.stored.recipe), []).append(run)
+        in_order = [sorted(copies, key=lambda run: store.copy_order(run.stored)) for copies in alike.values()]
+        caveats += [
+            f"{copy.label} has the recipe and seeds of {used.label}: one observation, counted once."
+            for used, *copies in in_order
+            for copy in copies
+        ]
+        kept.append(Group(group.label, group.digest, tuple(used for used, *_ in in_order)))
+    return kept, caveats
+
+
 def unseeded(recipe: recipes.Recipe) -> recipes.Recipe:
     """Return `recipe` with every seed zero: what all its repetitions have in common."""
     return foreign_runs.unseeded_recipe(recipe)

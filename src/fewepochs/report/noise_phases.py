@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from fewepochs import controls, store
 from fewepochs import recipe as recipes
 from fewepochs.foreign import run as foreign_runs
-from fewepochs.report import comparison, labels
+from fewepochs.report import labels
 from fewepochs.specs import updates
 from fewepochs.stats import noise, noise_law
 
@@ -102,7 +102,7 @@ def find(
     The training loss is known by epochs only. `spike` is how many spreads above the running median a spike begins. With
     `first` laws are made of first phases alone.
     """
-    groups, caveats = comparison.without_copies(labels.group(labels.label(runs)))
+    groups, caveats = labels.without_copies(labels.group(labels.label(runs)))
     groups = sorted(groups, key=_order)
     own = [(group, run) for group in groups for run in group.runs if isinstance(run.stored.recipe, recipes.Recipe)]
     foreign = sum(len(group.runs) for group in groups) - len(own)

@@ -62,7 +62,8 @@ def render(
     data = summary.build(runs, targets=asked)
     groups = labels.group(labels.label(runs))
     found = comparison.build(runs, targets=data["targets"]) if found is None else found
-    noise = noise_figure.build(groups)
+    counted, _ = labels.without_copies(groups)  # as the comparison has them, which says what it left out
+    noise = noise_figure.build(counted)
     with futures.ThreadPoolExecutor(max_workers=1) as renderer:  # it works outside of Python, beside all the rest
         desk = drawing.Desk(None if len(runs) > MANY else renderer)
         shown = {
@@ -71,7 +72,7 @@ def render(
             "noise": desk.figure(noise_figure.figure(noise)),
         }
         looked = probe_parts.build(probes, desk=desk, shown={run.digest for run in runs})
-        panels = desk.panels(groups, data, most=MOST_DRAWN)
+        panels = desk.panels(counted, data, most=MOST_DRAWN)
         parts = _parts(groups, data, found, noise=noise)
     drawn = any(run.epochs for run in runs)
     scripts = _scripts(figures=drawn or bool(probes), live=live is not None)
@@ -86,6 +87,7 @@ def render(
         live=live,
         drawn=drawn,
         data=data,
+        arms=_arms(counted),
         panels=[drawing.finished(panel) for panel in panels["panels"]],
         shared=panels["shared"],
         probes=list(probe_parts.finished(looked)),
@@ -118,13 +120,12 @@ def _parts(
     runs = [run for group in groups for run in group.runs]
     logged = [run for run in runs if run.stored.epochs]
     return {
-        "caveats": [*found.get("course", ()), *comparison.differences(groups), *data["caveats"]],
+        "caveats": [*found["caveats"], *summary.endings(data["runs"])],
         "tested": any(run["best"] and run["best"]["test_acc"] is not None for run in data["runs"]),
         "sources": sorted({run["costs"]["joules_source"] for run in data["runs"]} - {None}),
         "load_sources": sorted({run["costs"]["load_source"] for run in data["runs"]} - {None}),
         "unmeasured": _unmeasured(data),
         "together": _together(found),
-        "arms": _arms(groups),
         "noise": noise,
         "changes": sections.changes(groups) if len(groups) > 1 else [],
         "base": groups[0].label if groups else "",

@@ -31,18 +31,20 @@ TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000}
 def build(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ()) -> dict[str, Any]:
     """Return answers, crossings, costs and caveats of `runs` as JSON-able data.
 
-    Without `targets` the targets of all the runs' recipes are asked, in rising order.
+    Without `targets` the targets of all the runs' recipes are asked, in rising order. Two runs of one recipe and seed
+    are one observation of its answers: the longer counts.
     """
     asked = resolve_targets(runs, targets=targets)
     labelled = labels.label(runs)
     groups = labels.group(labelled)
     entries = {run.label: _run(run, recipe=group.label, targets=asked) for group in groups for run in group.runs}
     in_order = [entries[run.label] for run in labelled]
+    groups, copies = labels.without_copies(groups)
     return {
         "targets": list(asked),
         "recipes": [_recipe(group, [entries[run.label] for run in group.runs], targets=asked) for group in groups],
         "runs": in_order,
-        "caveats": _caveats(groups, in_order),
+        "caveats": [*_caveats(groups, in_order), *copies, *endings(in_order)],
     }
 
 
@@ -254,6 +256,17 @@ def _why_no_joules(costs: Sequence[CostRecord], *, epochs: int) -> str | None:
 # --- caveats ------------------------------------------------------------------------------------------------------
 
 
+def endings(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what became of `runs` that have not reached a target, or are not finished."""
+    told = []
+    if any(not crossing["first"]["reached"] for run in runs for crossing in run["crossings"]):
+        told.append(
+            "A run that ended before a target is censored: it would have needed more epochs than it had. It counts "
+            "in every answer, as \u201cnot reached within so many epochs\u201d."
+        )
+    return [*told, *(f"{run['run']} {_outcome(run)}." for run in runs if run["state"] != "finished")]
+
+
 def _caveats(groups: Sequence[labels.Group], runs: Sequence[dict[str, Any]]) -> list[str]:
     """Return what a careful reader would object, in plain words."""
     crossings = [crossing for run in runs for crossing in run["crossings"]]
@@ -262,11 +275,6 @@ def _caveats(groups: Sequence[labels.Group], runs: Sequence[dict[str, Any]]) -> 
     if few:
         proof = "a single run proves little" if all(len(g.runs) == 1 for g in few) else "so few runs prove little"
         caveats.append(f"{_sizes(few)}: {proof}; published transition epochs vary by 10 to 15 between runs.")
-    if any(not crossing["first"]["reached"] for crossing in crossings):
-        caveats.append(
-            "A run that ended before a target is censored: it would have needed more epochs than it had. It counts "
-            "in every answer, as \u201cnot reached within so many epochs\u201d."
-        )
     if any(crossing[rule]["pinned"] for crossing in crossings for rule in ("first", "held")):
         caveats.append(
             "A crossing marked as pinned came within two epochs after a drop of the learning rate: it tells where the "
@@ -278,7 +286,6 @@ def _caveats(groups: Sequence[labels.Group], runs: Sequence[dict[str, Any]]) -> 
             "test set."
         )
     caveats.extend(imported.caveats(groups))
-    caveats.extend(f"{run['run']} {_outcome(run)}." for run in runs if run["state"] != "finished")
     return caveats
 
 

@@ -52,7 +52,7 @@ def build(
     rule: arms.Rule = "first",
 ) -> Page:
     """Return a table of `runs` by the recipe's field `by`. Raises RecipeError where no recipe has the field."""
-    groups, copies = comparison.without_copies(labels.group(labels.label(runs)))
+    groups, copies = labels.without_copies(labels.group(labels.label(runs)))
     rows = _rows(groups, by)
     match kind:
         case "transitions":
