@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,18 +78,24 @@ def visit(chromium: Any, tmp_path: Path) -> Iterator[Open]:
 
     contexts = []
 
-    def opened(*runs: store.StoredRun, width: int = 1100, probes: Sequence[Finding] = (), **settings: Any) -> Visit:
+    def opened(
+        *runs: store.StoredRun,
+        width: int = 1100,
+        probes: Sequence[Finding] = (),
+        found: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Visit:
         path = tmp_path / "report.html"
-        path.write_text(page.render(runs, targets=(0.9, 0.97), probes=probes), encoding="utf-8")
+        path.write_text(page.render(runs, targets=(0.9, 0.97), probes=probes, found=found), encoding="utf-8")
         context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
         contexts.append(context)
-        found = Visit(context.new_page())
-        found.tab.on("console", lambda message: found.messages.append(message.text))
-        found.tab.on("pageerror", lambda error: found.messages.append(str(error)))
-        found.tab.on("request", lambda request: found.requests.append(request.url))
-        found.tab.on("dialog", found.dismiss)
-        found.tab.goto(path.as_uri())
-        return found
+        seen = Visit(context.new_page())
+        seen.tab.on("console", lambda message: seen.messages.append(message.text))
+        seen.tab.on("pageerror", lambda error: seen.messages.append(str(error)))
+        seen.tab.on("request", lambda request: seen.requests.append(request.url))
+        seen.tab.on("dialog", seen.dismiss)
+        seen.tab.goto(path.as_uri())
+        return seen
 
     yield opened
     for context in contexts:

@@ -123,6 +123,21 @@ def test_a_table_sorts_by_numbers_down_and_up_with_words_last(visit: Open) -> No
     assert opened.tab.locator("#table-crossings th[aria-sort]").get_attribute("aria-sort") == "descending"
 
 
+def test_recipes_sort_by_what_they_need_with_those_that_never_get_there_last(visit: Open) -> None:
+    joules = {32: 90.0, 64: 250.0, 128: 20.0, 256: 1500.0}
+    runs = [make_run(f"batch_size={size}", seed=s, joules=of) for size, of in joules.items() for s in range(2)]
+    runs += [make_run("batch_size=512", seed=s, joules=1.0, plateau=0.5) for s in range(2)]
+    found = comparison.build(runs, targets=(0.92,), by="joules")
+    opened = visit(*runs, found=found)
+    medians = {row["arm"]: row["median"]["value"] for row in found["rows"]}
+    for falling in (False, True):
+        opened.tab.locator("#table-together thead button").nth(3).click()
+        *known, last = [medians[arm] for arm in column(opened, "table-together", 0)]
+
+        assert last is None
+        assert known == sorted(known, reverse=falling)
+
+
 def test_a_table_is_sorted_by_keyboard(visit: Open) -> None:
     opened = visit(*some_runs())
     before = column(opened, "table-runs", 0)

@@ -48,7 +48,7 @@ def template() -> jinja2.Template:
     """Return the page's template."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_visible)
     environment.filters.update(_FORMATS, numbers=_numbers, sentence=lambda text: text[:1].upper() + text[1:])
-    environment.globals["cell"] = _cell
+    environment.globals |= {"cell": _cell, "told": _told}
     return environment.from_string(asset("page.html.jinja"))
 
 
@@ -62,6 +62,12 @@ def _cell(value: float | None, form: str, reason: str) -> Markup:
         return Markup(f'<td class="absent reason">{escape(visible.shown(reason))}</td>')
     number = "" if form == "joules" else ' class="number"'
     return Markup(f"<td{number}>{_FORMATS[form](value)}</td>")
+
+
+def _told(value: float | None, text: str) -> Markup:
+    """Return a table's cell that tells a number in words of its own, or what is known where there is none."""
+    told = escape(visible.shown(text))
+    return Markup(f'<td class="absent">{told}</td>' if value is None else f"<td>{_data(value, told)}</td>")
 
 
 def _numbers(row: Sequence[str]) -> Markup:

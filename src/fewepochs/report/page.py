@@ -155,10 +155,12 @@ def _together(found: Mapping[str, Any]) -> dict[str, Any] | None:
     if not comparison_figure.drawable(found):
         return None
     text = functools.partial(comparison_console.estimate, by=found["by"])
-    rows = [{**row, "median": text(row["median"]), "mean": text(row["restricted_mean"])} for row in found["rows"]]
     return {
         "unit": comparison.UNITS[found["by"]],
-        "rows": rows,
+        "rows": [
+            {**row, "median_told": text(row["median"]), "mean_told": text(row["restricted_mean"])}
+            for row in found["rows"]
+        ],
         "sentences": found["sentences"][: comparison_console.MOST_SENTENCES],
         "confidence": f"{100 * found['confidence']:.4g}%",
     }

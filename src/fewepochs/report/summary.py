@@ -39,12 +39,12 @@ def build(runs: Sequence[store.StoredRun], *, targets: Sequence[float] = ()) -> 
     groups = labels.group(labelled)
     entries = {run.label: _run(run, recipe=group.label, targets=asked) for group in groups for run in group.runs}
     in_order = [entries[run.label] for run in labelled]
-    groups, copies = labels.without_copies(groups)
+    counted, copies = labels.without_copies(groups)
     return {
         "targets": list(asked),
-        "recipes": [_recipe(group, [entries[run.label] for run in group.runs], targets=asked) for group in groups],
+        "recipes": [_recipe(group, [entries[run.label] for run in group.runs], targets=asked) for group in counted],
         "runs": in_order,
-        "caveats": [*_caveats(groups, in_order), *copies, *endings(in_order)],
+        "caveats": [*_caveats(counted, in_order), *copies, *endings(in_order)],
     }
 
 
