@@ -34,8 +34,28 @@ def test_a_pair_is_told_with_ratio_interval_n_budget_and_tests() -> None:
     assert "(n = 5 and 5, paired; budget 20)" in sentence
     assert f"log-rank p = {comparison.p_value(p)}" in sentence
     assert "after correction" not in sentence  # a single test
-    assert "the least that 5 pairs can give" in sentence
+    assert "the least that these pairs can give, ties included" in sentence
     assert "first" not in found["caveats"]
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (((9, 9, 9), (9, 12, 12)), "within 3 pairs p = 0.5, the least that these pairs can give, ties included"),
+        (((9, 9, 9), (9, 9, 9)), "within 3 pairs p = 1: "),
+        (((9,) * 20, (12,) * 20), "within 20 pairs p = 0.0001, the least that so many rearrangements can give"),
+    ],
+)
+def test_that_no_p_could_have_been_smaller_is_said_of_what_it_is_true_of(
+    times: tuple[tuple[int, ...], tuple[int, ...]], told: str
+) -> None:
+    runs = [
+        dataclasses.replace(make_run(f"batch_size={size}", seed=seed), epochs=tuple(crossing_arms.run(epoch).epochs))
+        for size, arm in zip((64, 32), times, strict=True)
+        for seed, epoch in enumerate(arm)
+    ]
+
+    assert told in comparison.build(runs, targets=(crossing_arms.TARGET,))["sentences"][0]
 
 
 def test_joules_that_are_not_known_have_their_reason_beside_the_table() -> None:

@@ -15,7 +15,7 @@ from fewepochs import runtime as runtimes
 from fewepochs import store
 from fewepochs.foreign import run as foreign_runs
 from fewepochs.report import imported, labels, summary
-from fewepochs.stats import arms, compare, estimates
+from fewepochs.stats import arms, compare, estimates, significance
 
 SIGNIFICANT = 0.05
 UNITS = {"epochs": "epochs", "seconds": "seconds of training", "joules": "joules"}
@@ -147,9 +147,16 @@ def _tests(pair: compare.Pair, found: compare.Comparison) -> str:
         parts.append(f"{p_value(pair.p_corrected)} after correction for {_corrected_for(found)}")
     within = pair.paired_test
     if within.p is not None:
-        floor = f", the least that {within.pairs} pairs can give" if within.p == within.smallest_p else ""
-        parts.append(f"within {within.pairs} pairs p = {p_value(within.p)}{floor}")
+        parts.append(f"within {within.pairs} pairs p = {p_value(within.p)}{_least(within)}")
     return ", ".join(parts) + _meaning(pair)
+
+
+def _least(test: significance.Test) -> str:
+    """Return that no p could have been smaller, where that says anything."""
+    if test.p != test.smallest_p or test.p == 1:
+        return ""
+    what = "these pairs can give, ties included" if test.method == "exact" else "so many rearrangements can give"
+    return f", the least that {what}"
 
 
 def _meaning(pair: compare.Pair) -> str:

@@ -44,7 +44,8 @@ NOBODY = "no run reached the target"
 class Test(Record):
     """A test's answer: `p`, two-sided, from so many `rearrangements`; None with a `reason` where there is none.
 
-    `smallest_p` is the smallest that so few runs could have given. `n` counts runs, `pairs` pairs where the
+    `smallest_p` is the smallest that these runs could have given in another order, ties included, and of rearrangements
+    that were drawn the smallest that so many can give. `n` counts runs, `pairs` pairs where the
     test goes by pairs. `chi2` (one degree of freedom) and `chi2_p` are the log-rank test's by its variance.
     """
 
