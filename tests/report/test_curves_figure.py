@@ -149,6 +149,18 @@ def test_a_single_run_has_neither_median_nor_band() -> None:
     assert "2.2" in {line["width"] for line in _vega(make_run(), make_run(seed=1))}
 
 
+def test_a_run_of_one_epoch_is_a_dot_for_each_part_and_quantity() -> None:
+    def dots(*runs: store.StoredRun) -> list[str]:
+        svg = vl_convert.vegalite_to_svg(_specification(*runs))
+        groups = re.findall(r'<g class="mark-symbol role-mark[^>]*>(.*?)</g>', svg, flags=re.DOTALL)
+        return [fill for group in groups for fill in re.findall(r'fill="(#\w+)"', group)]
+
+    training, validation = figures.PAPER.training, figures.PAPER.validation
+
+    assert sorted(dots(make_run(epochs=1, plateau=0.5))) == sorted([training, validation] * 2)
+    assert training not in dots(make_run(epochs=2))
+
+
 def test_the_loss_has_a_logarithmic_axis_where_that_is_asked_and_can_be() -> None:
     shared = replace(curves_figure.axes([make_run()], targets=()), losses=(0.1, 5.0))
 

@@ -232,7 +232,13 @@ class _Rows:
                 strokeOpacity=alt.StrokeOpacityValue(0.9, condition={"test": f"datum.runs > 1{pointed}", "value": 0.3}),
             )
         )
-        found = [*_middle(base, y=y, dash=dash, clip=clip), lines]
+        # A line through a single point draws nothing.
+        alone = (
+            base.transform_joinaggregate(points="count()", groupby=["run", "part"])
+            .transform_filter("datum.points === 1 && (show_runs || datum.runs === 1)")
+            .mark_point(filled=True, size=36, opacity=1, clip=clip, aria=False)
+        )
+        found = [*_middle(base, y=y, dash=dash, clip=clip), lines, alone]
         if self.live:
             said = {"run": "{}.run", "epoch": "{}.epoch", "part": "{}.part", name: "format({}.value, '.4f')"}
             found += _pointer(f"{name}{self.mark}", base, fields=["run", "epoch", "part"], said=said, clip=clip)
