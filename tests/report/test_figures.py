@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, cast
 
 import altair as alt
@@ -29,6 +30,19 @@ def test_logarithmic_axes_have_few_round_ticks(span: tuple[float, float], expect
 
 def test_wide_logarithmic_axes_stay_readable() -> None:
     assert 2 <= len(figures.log_ticks((1e-12, 1e12))) <= 7
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 7, 10, 11, 25, 160, 1000, 4000])
+def test_an_axis_of_epochs_has_whole_ticks_at_one_distance_and_not_too_many(last: int) -> None:
+    axis = cast(Any, figures.epochs("epoch", title="epoch", last=last).to_dict())["axis"]
+    ticks = axis["values"]
+
+    assert ticks[0] == 0
+    assert len({after - before for before, after in itertools.pairwise(ticks)}) == 1
+    assert last - ticks[-1] < ticks[1]
+    assert 2 <= len(ticks) <= 11
+    assert all(isinstance(tick, int) for tick in ticks)
+    assert axis["format"] == "d"
 
 
 def _figure() -> figures.Figure:

@@ -55,6 +55,16 @@ def test_the_numbers_of_a_figure_are_those_of_the_table() -> None:
         assert figures.rows(figures.specification(figure)) == list(expected)
 
 
+@pytest.mark.parametrize("kind", ["bn-split", "gradient-noise", "sharpness"])
+def test_epochs_stand_at_whole_ticks(kind: findings.Kind) -> None:
+    figure = findings.figure(findings.of(probe_samples.pages()[kind]))
+    assert figure is not None
+    for layer in figures.specification(figure)["vconcat"][0]["layer"]:
+        x = layer["encoding"]["x"]
+
+        assert x["axis"].get("values") == list(range(x["scale"]["domain"][1] + 1))
+
+
 def test_what_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "found.json", probe_samples.pages()["bn-split"], temperature=3)
     assert findings.read(path) == findings.of(probe_samples.pages()["bn-split"])

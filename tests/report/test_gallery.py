@@ -119,6 +119,17 @@ def test_a_picture_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> 
         drawn(tmp_path / "file" / "a.svg")
 
 
+@pytest.mark.parametrize("kind", ["survival", "curves"])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_epochs_are_labelled_whole_and_once_each(tmp_path: Path, kind: gallery.Kind, epochs: int) -> None:
+    runs = [make_run(seed=seed, epochs=epochs) for seed in (0, 1)]
+    picture.write(tmp_path / "a.svg", gallery.build(kind, runs, targets=(0.3,)))
+    axis = re.findall(r'aria-label="X-axis titled .epochs [^"]*"(.*?)role-axis-title', (tmp_path / "a.svg").read_text())
+    end = epochs if kind == "curves" else 1  # the epoch at which all have reached the target
+
+    assert re.findall(r">([\d.]+)</text>", axis[-1]) == [str(epoch) for epoch in range(end + 1)]
+
+
 @pytest.mark.parametrize("kind", gallery.KINDS)
 def test_a_figure_is_what_its_schema_allows(kind: gallery.Kind) -> None:
     runs = [make_run(seed=seed, epochs=90, joules=1.5, drop_after=50) for seed in (0, 1)]

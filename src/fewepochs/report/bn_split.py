@@ -187,8 +187,7 @@ def _chart(found: Sequence[Moment], *, ink: figures.Ink) -> alt.VConcatChart:
     dash = alt.Scale(domain=names, range=[[1, 0], [6, 3], [2, 2], [8, 2, 2, 2]])
     values = [loss for _, _, loss in losses]
     log = figures.is_log(values)
-    last = max(one.epoch for one in found)
-    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[0, last], nice=False), axis=alt.Axis(format="d"))
+    x = figures.epochs("epoch", title="epoch", last=max(one.epoch for one in found))
     base = alt.Chart(alt.NamedData(LINES)).encode(
         x=x,
         y=figures.vertical("loss", title="loss", span=figures.span(values, log=log), log=log),

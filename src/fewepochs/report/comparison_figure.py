@@ -88,7 +88,10 @@ def _drawn(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _plot(target: float, *, names: list[str], end: float, found: Mapping[str, Any], ink: figures.Ink) -> alt.LayerChart:
-    x = alt.X("time:Q", title=_axis_title(found, target), scale=alt.Scale(domain=[0, end], nice=False))
+    title = _axis_title(found, target)
+    x = alt.X("time:Q", title=title, scale=alt.Scale(domain=[0, end], nice=False))
+    if found["by"] == "epochs":
+        x = figures.epochs("time", title=title, last=end)
     y = figures.vertical("share", title="share of runs", span=(0.0, 1.0), numbers=".0%")
     colour, dash = figures.arms(names)
     band, half, lines, ended, medians = (alt.Chart(alt.NamedData(_name(what, target))) for what in DATA)

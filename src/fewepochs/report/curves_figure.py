@@ -198,9 +198,7 @@ class _Rows:
         return alt.Chart(alt.NamedData(_named(name, self.mark)))
 
     def _epochs(self, field: str, *, title: str | None = None) -> alt.X:
-        axis = alt.Axis(tickMinStep=1, tickCount=10, labels=title is not None, format="d", grid=True)
-        scale = alt.Scale(domain=[0, self.shared.epochs], nice=False)
-        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+        return figures.epochs(field, title=title, last=self.shared.epochs, labels=title is not None)
 
     def _curves(self, name: str, columns: tuple[str, str], *, y: alt.Y) -> list[alt.Chart]:
         """Return a line a run and part, medians and bands, and where `live` the points that answer to a pointer."""

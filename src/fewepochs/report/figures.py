@@ -8,6 +8,7 @@ they are fixed, and `specification` sets the width.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -188,6 +189,22 @@ def vertical(field: str, *, title: str, span: tuple[float, float], log: bool = F
         **ticks,
     )
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+
+def epochs(field: str, *, title: str | None, last: float, labels: bool = True) -> alt.X:
+    """Return a horizontal axis of epochs from 0 to `last`, at whole epochs."""
+    axis = alt.Axis(values=whole_ticks(last), format="d", labels=labels, grid=True)
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, last], nice=False), axis=axis)
+
+
+def whole_ticks(last: float) -> list[int]:
+    """Return 0 and its multiples of 1, 2, 5, 10, ... up to `last`, as close as makes no more than eleven.
+
+    >>> whole_ticks(2), whole_ticks(20.5)[-2:], whole_ticks(200)[:3]
+    ([0, 1, 2], [18, 20], [0, 20, 40])
+    """
+    steps = (digit * 10**decade for decade in itertools.count() for digit in (1, 2, 5))
+    return list(range(0, math.floor(last) + 1, next(step for step in steps if 10 * step >= math.floor(last))))
 
 
 def log_ticks(span: tuple[float, float]) -> list[float]:

@@ -186,8 +186,7 @@ def figure(found: GradientNoise) -> figures.Figure | None:
 def _chart(rows: Sequence[dict[str, Any]], *, ink: figures.Ink) -> alt.VConcatChart:
     ends = [row[end] for row in rows for end in ("scale", "low", "high", "batch_size") if row[end]]
     low, high = figures.span(ends, log=True)
-    last = max(row["epoch"] for row in rows)
-    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[0, last], nice=False), axis=alt.Axis(format="d"))
+    x = figures.epochs("epoch", title="epoch", last=max(row["epoch"] for row in rows))
     y = figures.vertical("scale", title="images: noise scale, and dashed the batch", span=(low, high), log=True)
     lowest = y.copy()
     lowest.shorthand = "low:Q"

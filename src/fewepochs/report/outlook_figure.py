@@ -85,13 +85,7 @@ def _plot(
     log = outlook.is_log(values)
     span = (min(values) / 1.2, max(values) * 1.2) if log else (0.0, max(values) * 1.05 or 1.0)
     title = f"weight decay ({decay.kind})" if name == "weight_decay" else outlook.LABELS[name]
-    axis = alt.Axis(tickMinStep=1, tickCount=10, labels=lowest, format="d", grid=True)
-    x = alt.X(
-        "done:Q",
-        title="epochs done" if lowest else None,
-        scale=alt.Scale(domain=[0, epochs], nice=False),
-        axis=axis,
-    )
+    x = figures.epochs("done", title="epochs done" if lowest else None, last=epochs, labels=lowest)
     rows = [{"done": sample.done, "value": value} for sample, value in zip(drawn, values, strict=True)]
     line = alt.Chart(alt.InlineData(values=rows)).mark_line(
         color=ink.validation,

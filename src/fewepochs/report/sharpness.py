@@ -236,8 +236,7 @@ def _plot(rows: list[dict[str, Any]], parts: Mapping[str, str], *, ink: figures.
     )
     dashes = [[5, 2] if n in ("training", "as Adam sees it") else [1, 0] if n in colours else [1, 3] for n in names]
     dash = alt.StrokeDash("part:N", scale=alt.Scale(domain=names, range=dashes), legend=legend)
-    axis = alt.Axis(tickMinStep=1, tickCount=10, format="d", grid=True)
-    x = alt.X("epoch:Q", title="epochs done", scale=alt.Scale(domain=[0, rows[-1]["epoch"]], nice=False), axis=axis)
+    x = figures.epochs("epoch", title="epochs done", last=rows[-1]["epoch"])
     base = (
         alt.Chart(alt.NamedData(ROWS))
         .transform_fold(list(parts.values()), as_=["field", "value"])

@@ -204,8 +204,7 @@ def chart(search: searches.Search, rows: Sequence[Row], *, ink: figures.Ink) -> 
     """Return the picture: a dot and its interval for each budget, a line at the share asked for."""
     asked = search.question
     points = [{**_data(row), "verdict": "enough" if row.tried.enough else "not enough"} for row in rows]
-    span = alt.Scale(domain=[0, asked.highest + 1], nice=False)
-    x = alt.X("budget:Q", title="budget in epochs, the schedule stretched to each", scale=span)
+    x = figures.epochs("budget", title="budget in epochs, the schedule stretched to each", last=asked.highest + 1)
     y = figures.vertical("share", title=f"share of runs that reach {asked.target:g}", span=(0.0, 1.0), numbers=".0%")
     low = y.copy()
     low.shorthand = "share_low:Q"
