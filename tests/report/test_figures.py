@@ -84,6 +84,17 @@ def test_a_legend_has_as_many_columns_as_its_longest_name_leaves_room_for(
     assert spec["config"]["legend"]["columns"] == columns
 
 
+def test_long_names_are_cut_in_their_middle_and_stay_apart() -> None:
+    names = ["short", "n" * 75 + "1", "n" * 75 + "2", "a" * 40 + "b" + "c" * 40, "a" * 40 + "d" + "c" * 40]
+    found = figures.shortened(names)
+
+    assert list(found) == names
+    assert found["short"] == "short"
+    assert found[names[1]].endswith("n1")
+    assert len(set(found.values())) == len(names)
+    assert max(map(len, found.values())) <= figures.LETTERS + len(" (2)")
+
+
 def test_a_plot_never_gets_too_narrow_to_be_one() -> None:
     spec = figures.specification(_figure(), width=100)
 

@@ -130,6 +130,15 @@ def test_epochs_are_labelled_whole_and_once_each(tmp_path: Path, kind: gallery.K
     assert re.findall(r">([\d.]+)</text>", axis[-1]) == [str(epoch) for epoch in range(end + 1)]
 
 
+@pytest.mark.parametrize("kind", ["survival", "curves", "cost", "noise"])
+def test_long_names_that_end_differently_are_told_apart_in_a_figure(tmp_path: Path, kind: gallery.Kind) -> None:
+    runs = [make_run(f"name={'n' * 75}{k}", f"batch_size={2**k}", seed=s, epochs=40) for k in (4, 5) for s in (0, 1)]
+    picture.write(tmp_path / "a.svg", gallery.build(kind, runs, targets=(0.9,)), millimetres=180)
+    names = re.findall(r">(n{9,}[^<]*)</text>", (tmp_path / "a.svg").read_text())
+
+    assert len(names) == len(set(names)) == 2
+
+
 @pytest.mark.parametrize("kind", gallery.KINDS)
 def test_a_figure_is_what_its_schema_allows(kind: gallery.Kind) -> None:
     runs = [make_run(seed=seed, epochs=90, joules=1.5, drop_after=50) for seed in (0, 1)]

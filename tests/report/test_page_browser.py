@@ -116,7 +116,8 @@ def test_paper_is_white_for_a_reader_in_the_dark(visit: Open) -> None:
 
 @pytest.mark.parametrize("width", [320, 375, 768])
 def test_narrow_windows_do_not_scroll_sideways(visit: Open, width: int) -> None:
-    opened = visit(make_run(), make_run(folder="n" * 300, seed=1), make_run("batch_size=32"), width=width)
+    named = [make_run(f"name={'n' * 75}{size}", f"batch_size={size}") for size in (16, 32)]
+    opened = visit(make_run(), make_run(folder="n" * 300, seed=1), *named, width=width)
     opened.settle()
 
     assert opened.tab.evaluate("() => document.documentElement.scrollWidth") <= width

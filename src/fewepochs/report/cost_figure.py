@@ -111,9 +111,9 @@ def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], 
         .encode(x=_of(x, "median"), y=y, color=colour)
     )
     name = (
-        alt.Chart(alt.InlineData(values=[{"arm": arm} for arm in present]))
-        .mark_text(align="left", baseline="bottom", dy=-5, fontSize=11, color=ink.text, aria=False, limit=380)
-        .encode(x=alt.XValue(2), y=y, text=alt.Text("arm:N"))
+        alt.Chart(alt.InlineData(values=[{"arm": arm, "name": figures.shortened(names)[arm]} for arm in present]))
+        .mark_text(align="left", baseline="bottom", dy=-5, fontSize=11, color=ink.text, aria=False)
+        .encode(x=alt.XValue(2), y=y, text=alt.Text("name:N"))
     )
     layers = [
         name,

@@ -93,9 +93,10 @@ def _beside(
     """Return a panel for each of `groups`, two side by side."""
     panels: list[alt.VConcatChart] = []
     numbers: dict[str, list[dict[str, Any]]] = {}
+    names = figures.shortened([group.label for group in groups])
     for k, group in enumerate(groups):
         one = _stacked(shared=shared, ink=ink, live=live, log=None, mark=str(k))
-        one.title = figures.heading(group.label, ink=ink)
+        one.title = figures.heading(names[group.label], ink=ink)
         panels.append(one)
         found = datasets(group.runs, targets=targets, shared=shared)
         numbers |= {_named(name, str(k)): rows for name, rows in found.items()}

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ NARROW = 500
 
 WIDTH = 640
 """Pixels from axis to axis, where nothing else is asked."""
+
+LETTERS = 44
+"""The most letters of a recipe's name in a figure: so many have room beside a legend's stroke on a telephone."""
 
 LETTER, SIGN, APART = 7.0, 32, 28
 """Pixels of a legend: what a letter takes at most in the mean, an entry's stroke, and the gap to the next entry."""
@@ -154,12 +159,32 @@ def with_parameters(chart: Plot, values: Mapping[str, Any]) -> Plot:
 
 def arms(names: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
     """Return each recipe's colour and dash, with a legend; beyond six, colours come again with another dash."""
-    legend = alt.Legend(orient="top", title=None, symbolType="stroke", symbolSize=700, symbolOpacity=1, labelLimit=400)
+    cut = {name: short for name, short in shortened(names).items() if short != name}
+    legend = alt.Legend(
+        orient="top",
+        title=None,
+        symbolType="stroke",
+        symbolSize=700,
+        symbolOpacity=1,
+        labelLimit=400,
+        labelExpr=f"({json.dumps(cut)})[datum.label] || datum.label" if cut else alt.Undefined,
+    )
     dashes = [DASHES[(k + k // len(COLOURS)) % len(DASHES)] for k in range(len(names))]
     return (
         alt.Color("arm:N", scale=arm_colours(names), legend=legend),
         alt.StrokeDash("arm:N", scale=alt.Scale(domain=list(names), range=dashes), legend=legend),
     )
+
+
+def shortened(names: Sequence[str]) -> dict[str, str]:
+    """Return what each of `names` is called where there is little room: cut in its middle, no two alike."""
+    half = LETTERS // 2
+    found = {name: name if len(name) <= LETTERS else f"{name[:half]}\u2026{name[1 - half :]}" for name in names}
+    met: Counter[str] = Counter()
+    for name, short in found.items():
+        met[short] += 1
+        found[name] = short if met[short] == 1 else f"{short} ({met[short]})"
+    return found
 
 
 def arm_colours(names: Sequence[str]) -> alt.Scale:
@@ -232,7 +257,7 @@ def span(values: Sequence[float], *, log: bool) -> tuple[float, float]:
 
 def finished(chart: Plot, *, ink: Ink, names: Sequence[str] = ("training", "validation")) -> Plot:
     """Give a plot, or plots below one another, the look that all of them share; `names` are those of its legend."""
-    entry = SIGN + LETTER * max(len(name) for name in names) + APART
+    entry = SIGN + LETTER * max(map(len, shortened(names).values())) + APART
     chart.usermeta = {"margins": LEFT + RIGHT, "left": LEFT, "entry": entry}
     chart.padding = 2
     chart.config = alt.Config(
