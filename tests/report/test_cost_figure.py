@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 import vl_convert
 
 from fewepochs import store
@@ -63,6 +66,27 @@ def test_medians_are_those_of_the_comparison() -> None:
         row["arm"]: row["seconds"]["value"] for row in found["rows"]
     }
     assert all(f"{row['median']:.4g}" in figure.alternative for row in medians)
+
+
+@pytest.mark.parametrize(
+    ("joules", "title", "last"),
+    [
+        (0.1, "energy until 0.97, in J", 1.4),
+        (20.0, "energy until 0.97, in J", 300),
+        (9000.0, "energy until 0.97, in kJ", 140),
+        (9e6, "energy until 0.97, in MJ", 140),
+    ],
+)
+def test_numbers_of_an_axis_are_plain_and_its_title_has_their_unit(joules: float, title: str, last: float) -> None:
+    figure = _figure(make_run(joules=joules))
+    assert figure is not None
+    svg = vl_convert.vegalite_to_svg(figures.specification(figure))
+    axes = re.findall(r"X-axis titled '([^']*)' for(.*?)role-axis-title", svg)
+    labels = [re.findall(r">([^<>]+)</text>", labels) for _, labels in axes]
+
+    assert [told for told, _ in axes] == ["seconds of training until 0.97", title]
+    assert all(re.fullmatch(r"[\d,.]+", label) for label in [*labels[0], *labels[1]])
+    assert float(labels[1][-1]) == last
 
 
 def test_the_names_of_the_recipes_are_drawn() -> None:

@@ -100,8 +100,12 @@ def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], 
     present = [name for name in names if any(row["arm"] == name for row in rows)]
     end = 1.05 * max(row["spent"] for row in rows)
     scale = alt.Scale(domain=[0, end or 1.0], nice=False)
-    axis = alt.Axis(format="~s", tickCount=6)
-    x = alt.X("spent:Q", title=TITLES[key[1]].format(key[0]), scale=scale, axis=axis)
+    title, axis = TITLES[key[1]].format(key[0]), alt.Axis(format=",~g", tickCount=6)
+    if key[1] == "joules":
+        unit, joules = _unit(end)
+        title = f"energy until {key[0]:g}, in {unit}"
+        axis.labelExpr = f"format(datum.value / {joules}, ',~g')"
+    x = alt.X("spent:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("arm:N", title=None, axis=None, scale=alt.Scale(domain=present))
     colour = alt.Color("arm:N", scale=figures.arm_colours(names), legend=None)
     base = alt.Chart(alt.NamedData(_named(RUNS, key))).transform_filter(figures.SHOWN).encode(x=x, y=y, color=colour)
@@ -124,6 +128,11 @@ def _plot(key: Key, rows: Sequence[Mapping[str, Any]], *, names: Sequence[str], 
         ),
     ]
     return alt.LayerChart(layer=layers, width=figures.WIDTH, height=ROW * len(present))
+
+
+def _unit(end: float) -> tuple[str, int]:
+    """Return the unit in which numbers up to `end` joules are short, and how many joules it is."""
+    return ("J", 1) if end < 10_000 else ("kJ", 1_000) if end < 10_000_000 else ("MJ", 1_000_000)
 
 
 def _of(x: alt.X, field: str) -> alt.X:
