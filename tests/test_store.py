@@ -175,6 +175,10 @@ def test_a_damaged_run_folder_is_a_storage_error(tmp_path: Path, name: str, cont
     with pytest.raises(StorageError, match="the run folder is damaged or incomplete") as caught:
         store.read(tmp_path)
     assert caught.value.exit_code == 5
+    told = str(caught.value)
+    assert name in told
+    assert "pydantic" not in told
+    assert told.endswith("Restore the file; or move the folder away to look at the others")
 
 
 @pytest.mark.parametrize("name", ["status.json", "environment.json"])
@@ -224,6 +228,9 @@ def test_nothing_found_is_an_error_that_says_where(tmp_path: Path) -> None:
         store.find([tmp_path])
     with pytest.raises(StorageError, match="absent: no such run folder"):
         store.find([tmp_path, tmp_path / "absent"])
+    (tmp_path / "study.toml").touch()
+    with pytest.raises(StorageError, match=r"study\.toml: a file, not a run folder; a study's runs lie in a folder"):
+        store.find([tmp_path / "study.toml"])
     with pytest.raises(StorageError, match="cannot be read: File name too long"):
         store.find([tmp_path / ("x" * 300)])
 

@@ -138,16 +138,32 @@ def read(path: Path) -> StoredRun:
             if foreign
             else recipes.parse(recipes.read_file(str(path / RECIPE)), source=str(path / RECIPE))
         )
-        status = RunStatus.model_validate_json((path / STATUS).read_bytes())
-        environment = json.loads((path / ENVIRONMENT).read_bytes())
-        if not isinstance(environment, dict):
-            raise ValueError(f"{ENVIRONMENT} is not a JSON object")
+        with _naming(STATUS):
+            status = RunStatus.model_validate_json((path / STATUS).read_bytes())
+        with _naming(ENVIRONMENT):
+            environment = json.loads((path / ENVIRONMENT).read_bytes())
+            if not isinstance(environment, dict):
+                raise ValueError("not an object")
         epochs = logs.read(path / EPOCHS, ForeignEpoch) if foreign else logs.read(path / EPOCHS, EpochRecord)
         costs = () if foreign else logs.read(path / COSTS, CostRecord)
         evaluations = () if foreign else logs.read(path / EVALUATIONS, EvaluationRecord)
     except (OSError, ValueError, RecursionError, RecipeError) as error:
-        raise StorageError(f"{path}: the run folder is damaged or incomplete: {error}") from None
+        raise StorageError(
+            f"{path}: the run folder is damaged or incomplete: {error}. Restore the file; or move the folder away to "
+            "look at the others"
+        ) from None
     return StoredRun(path, recipe, status, epochs, costs[: len(epochs)], environment, evaluations)
+
+
+@contextmanager
+def _naming(file: str) -> Iterator[None]:
+    """Say of which file something is wrong, in words of ours."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"{file} is missing") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{file} is not what a run writes") from None
 
 
 def copy_order(run: StoredRun) -> tuple[int, int, str]:
@@ -175,6 +191,8 @@ def find(paths: Sequence[Path]) -> tuple[Path, ...]:
         elif path.is_dir():
             entries = {entry.parent for name in (RECIPE, FOREIGN) for entry in path.glob(f"*/{name}")}
             found.update((entry.resolve(), None) for entry in sorted(entries))
+        elif path.exists():
+            raise StorageError(f"{path}: a file, not a run folder; a study's runs lie in a folder of its name")
         else:
             raise StorageError(f"{path}: no such run folder")
     if not found:
