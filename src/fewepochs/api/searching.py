@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewepochs import runtime as runtimes
-from fewepochs.errors import StudyError
+from fewepochs.errors import Problem, RecipeError, StudyError
 from fewepochs.optim import permission
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ def _proposed(found: search.Search, *, batch: int, count: int) -> search.Search:
         found.space, count=count, batch=batch, seed=found.file.seed, sampler=found.file.sampler, before=before
     )
     more = found.proposing(values)
+    if all(trial.problem is not None for trial in more.trials):  # a search is fixed once it is written down
+        first = more.trials[0]
+        problem = Problem("space", f"none of {count} trials makes a recipe; the first: {first.problem}")
+        raise RecipeError(found.file.name, (problem,))
     search.write(more)
     return more
 
