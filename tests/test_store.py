@@ -155,6 +155,23 @@ def test_a_damaged_middle_line_is_an_error_and_nothing_is_changed(tmp_path: Path
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", [store.EPOCHS, store.COSTS, store.EVALUATIONS, store.STATUS, store.ENVIRONMENT])
+@pytest.mark.parametrize("kind", ["device", "pipe", "sparse file"])
+def test_what_has_no_end_is_not_read(name: str, kind: str, tmp_path: Path) -> None:
+    make(tmp_path, epochs=1)
+    (tmp_path / name).unlink(missing_ok=True)
+    match kind:
+        case "device":
+            (tmp_path / name).symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(tmp_path / name)
+        case _:
+            (tmp_path / name).touch()
+            os.truncate(tmp_path / name, 64 << 30)
+    with pytest.raises(StorageError, match=f"damaged or incomplete: .*(not a plain file|has more than).*{name}"):
+        store.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

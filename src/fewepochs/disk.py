@@ -2,7 +2,8 @@
 
 Content goes to a temporary name in the same folder, is forced to the disk, and takes its final name in one step: what
 is found under a final name was complete once. `write_whole` is for a folder that one process writes to, `replacing` for
-one that several share. What the system refuses is a StorageError with advice, unless an OSError is said.
+one that several share. What the system refuses is a StorageError with advice, unless an OSError is said. `open_plain`
+reads what may be a stranger's: a link to a device or a pipe would have no end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,6 +46,22 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def open_plain(path: Path, *, most_bytes: int) -> IO[bytes]:
+    """Open the plain file `path` of at most so many bytes for reading. Raises OSError for anything else."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # before opening: opening a pipe would wait for a writer for ever
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    if found.st_size > most_bytes:
+        raise OSError(errno.EFBIG, f"has more than {size(most_bytes)}", str(path))
+    return path.open("rb")
+
+
+def read_plain(path: Path, *, most_bytes: int) -> bytes:
+    """Return what is in the plain file `path`, of at most so many bytes. Raises OSError for anything else."""
+    with open_plain(path, most_bytes=most_bytes) as file:
+        return file.read()
 
 
 def sync_folder(path: Path) -> None:

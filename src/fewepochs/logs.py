@@ -15,8 +15,12 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter
 
+from fewepochs import disk
 from fewepochs.errors import CheckpointError
 from fewepochs.records import CostRecord, EpochRecord, EvaluationRecord, ForeignEpoch
+
+MOST_BYTES = 1 << 30
+"""The largest log that is read: two million epochs."""
 
 R = TypeVar("R", EpochRecord, ForeignEpoch, CostRecord, EvaluationRecord)
 
@@ -27,7 +31,7 @@ def read(path: Path, kind: type[R]) -> tuple[R, ...]:
     Line n is of epoch n, and evaluations come in the order of their steps: a line that is missing or stands twice is
     damage, too. Raises CheckpointError; OSError where the file cannot be read; an absent file has no records.
     """
-    content = path.read_bytes() if path.exists() else b""
+    content = disk.read_plain(path, most_bytes=MOST_BYTES) if path.exists() else b""
     content = content[: content.rfind(b"\n") + 1]  # after the last newline: nothing, or a line that was being written
     if not content:
         return ()

@@ -46,6 +46,8 @@ FOREIGN = "foreign.toml"
 RECIPE, STATUS, ENVIRONMENT = "recipe.toml", "status.json", "environment.json"
 EPOCHS, COSTS, CHECKPOINTS = "epochs.jsonl", "costs.jsonl", "checkpoints"
 EVALUATIONS = "evaluations.jsonl"
+MOST_BYTES = 1 << 24
+"""The largest status or environment that is read."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ def read(path: Path) -> StoredRun:
             else recipes.parse(recipes.read_file(str(path / RECIPE)), source=str(path / RECIPE))
         )
         with _naming(STATUS):
-            status = RunStatus.model_validate_json((path / STATUS).read_bytes())
+            status = RunStatus.model_validate_json(disk.read_plain(path / STATUS, most_bytes=MOST_BYTES))
         with _naming(ENVIRONMENT):
-            environment = json.loads((path / ENVIRONMENT).read_bytes())
+            environment = json.loads(disk.read_plain(path / ENVIRONMENT, most_bytes=MOST_BYTES))
             if not isinstance(environment, dict):
                 raise ValueError("not an object")
         epochs = logs.read(path / EPOCHS, ForeignEpoch) if foreign else logs.read(path / EPOCHS, EpochRecord)

@@ -73,7 +73,7 @@ def test_a_checkpoint_ahead_of_the_log_is_passed_over(tmp_path: Path) -> None:
     assert found is not None
     assert found.steps == 1
     assert list(passed_over) == [newest]
-    with pytest.raises(errors.CheckpointError, match=r"has 2 epochs, epochs\.jsonl only 0"):
+    with pytest.raises(errors.CheckpointError, match=r"has 2 epochs, the run's logs only 0"):
         checkpoint.load_newest(tmp_path, most_epochs=0)
 
 

@@ -121,7 +121,21 @@ def test_a_giant_file_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "step-000000001.ckpt"
     path.touch()
     os.truncate(path, checkpoint.MOST_BYTES + 1)
-    with pytest.raises(errors.CheckpointError, match="too large for a checkpoint"):
+    with pytest.raises(errors.CheckpointError, match=r"cannot be read: has more than 17,179\.9 MB"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_plain_file_is_refused_unopened(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "step-000000001.ckpt"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+    with pytest.raises(errors.CheckpointError, match=f"{path}: cannot be read: not a plain file"):
         checkpoint.load(path)
 
 

@@ -268,9 +268,7 @@ def restore(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> None:
 def _parts(path: Path) -> tuple[dict[str, Any], memoryview]:
     """Return the first line and the bytes after it; what is in a file's name or head decides no size."""
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise CheckpointError(f"{path}: too large for a checkpoint; at most {MOST_BYTES:,} bytes are read")
+        with disk.open_plain(path, most_bytes=MOST_BYTES) as file:
             line = file.readline(MAX_LINE_BYTES)
             rest = file.read()
     except OSError as error:
