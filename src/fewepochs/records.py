@@ -109,6 +109,11 @@ class CostRecord(Record):
     load_reason: str | None = None
     peak_memory_bytes: Count | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Seconds in all, set-up, compiling and evaluation included."""
+        return self.setup_seconds + (self.compile_seconds or 0.0) + self.train_seconds + self.evaluation_seconds
+
 
 class Crossing(Record):
     """Whether, and after how many epochs, a run reached a target.

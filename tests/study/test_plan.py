@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import run_folders
 from fewepochs import store
 from fewepochs.study import folder, grid, plan
+from fewepochs.trackers import story
 from study import study_files
 
 RISING = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
@@ -59,6 +61,17 @@ def test_cost_is_the_arms_own_median_else_the_studys_else_unknown(tmp_path: Path
     planned = plan.make(study, out=tmp_path)
     assert planned.cost(second) == plan.Cost(5.0, "arm")
     assert planned.seconds_left() == 3.0 * 6 + 5.0 * 6
+
+
+def test_seconds_are_those_of_every_phase(tmp_path: Path, study: grid.Study) -> None:
+    phases = {"setup_seconds": 1.0, "compile_seconds": 2.0, "train_seconds": 4.0, "evaluation_seconds": 8.0}
+    made = study_files.write_cell(tmp_path / study.name, study.cells[0], ())
+    made.append(run_folders.epoch(1), run_folders.cost(1).model_copy(update=phases))
+    made.append(run_folders.epoch(2), run_folders.cost(2).model_copy(update={**phases, "compile_seconds": None}))
+    planned = plan.make(study, out=tmp_path)
+    assert planned.standings[0].seconds == 15.0 + 13.0
+    assert planned.cost(study.cells[0].arm) == plan.Cost(14.0, "arm")
+    assert story.build(store.read(made.path)).seconds == 15.0 + 13.0
 
 
 def test_runs_that_are_no_cell_are_named_and_not_counted(tmp_path: Path, study: grid.Study) -> None:

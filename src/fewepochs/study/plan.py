@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fewepochs import locks, records, store
+from fewepochs import locks, store
 from fewepochs.study import folder, grid
 from fewepochs.train import outcome
 
@@ -47,8 +47,8 @@ class Standing:
 
     @property
     def seconds(self) -> float:
-        """Seconds spent so far, set-up and evaluation included."""
-        return 0.0 if self.run is None else sum(map(_seconds, self.run.costs))
+        """Seconds spent so far, set-up, compiling and evaluation included."""
+        return 0.0 if self.run is None else sum(cost.seconds for cost in self.run.costs)
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,5 @@ def standing(path: Path, cell: grid.Cell, *, study: grid.Study) -> Standing:
 
 
 def _median_seconds(standings: Sequence[Standing]) -> float | None:
-    taken = [_seconds(cost) for one in standings if one.run is not None for cost in one.run.costs]
+    taken = [cost.seconds for one in standings if one.run is not None for cost in one.run.costs]
     return statistics.median(taken) if taken else None
-
-
-def _seconds(cost: records.CostRecord) -> float:
-    return cost.setup_seconds + cost.train_seconds + cost.evaluation_seconds

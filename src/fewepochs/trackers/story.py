@@ -166,7 +166,7 @@ def _points(epochs: Sequence[Epoch], costs: Sequence[CostRecord], crossings: Seq
     for record in epochs:
         cost = by_epoch.get(record.epoch)
         if cost is not None:
-            seconds += cost.setup_seconds + cost.train_seconds + cost.evaluation_seconds
+            seconds += cost.seconds
         best = max(best, record.val_acc)
         values = {**_measured(record, cost), "best_val_acc": best}
         for crossing in crossings:
