@@ -101,3 +101,7 @@ class TargetMissedError(FewEpochsError):
     """The run ended before the target that `--require-target` asked for."""
 
     exit_code = 10
+
+
+KINDS = (RecipeError, DataError, DivergedError, StorageError, CheckpointError, StudyError, TargetMissedError)
+"""Every kind, as they are drawn: each has its exit code."""

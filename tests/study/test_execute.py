@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewepochs import locks, runtime, store
+from fewepochs import errors, locks, runtime, store
 from fewepochs.errors import DataError, RecipeError, StorageError
 from fewepochs.study import cell as cells
 from fewepochs.study import execute, folder, grid, plan
@@ -149,6 +151,19 @@ def test_a_cell_that_gets_nowhere_fails_after_its_retries(show: Show, retries: i
     assert len(of_kind(happened, "done")) == 3
     why = folder.failure(show.path, bad)
     assert why == folder.Failure(exit_code=-9, attempts=1 + retries, reason="killed by SIGKILL")
+
+
+def test_a_crash_is_begun_again_whatever_other_errors_have_been_drawn() -> None:
+    """One without an exit code of its own has that of a crash."""
+    script = (
+        "from fewepochs import errors\n"
+        "class Other(errors.FewEpochsError): pass\n"
+        "from fewepochs.study import cell, execute\n"
+        "raise SystemExit(cell.CRASHED in execute.FAILS)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    drawn = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert set(errors.KINDS) == drawn - {errors.FewEpochsError}
 
 
 def test_a_cell_that_gets_further_each_time_is_never_given_up(show: Show) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from fewepochs import locks, store
+from fewepochs import errors, locks, store
 from fewepochs import runtime as runtimes
-from fewepochs.errors import DataError, FewEpochsError, RecipeError, StorageError
+from fewepochs.errors import DataError, RecipeError, StorageError
 from fewepochs.study import cell as cells
 from fewepochs.study import folder, grid, plan
 
@@ -23,7 +23,7 @@ LOOK_SECONDS = 1.0
 """How long to wait for a cell to end before the view is given a look."""
 
 ARM_FAILS = (RecipeError.exit_code, DataError.exit_code)
-FAILS = tuple(kind.exit_code for kind in FewEpochsError.__subclasses__())
+FAILS = tuple(kind.exit_code for kind in errors.KINDS)
 
 EventKind = Literal["began", "done", "retried", "failed", "left", "look"]
 
