@@ -114,6 +114,17 @@ def test_paper_is_white_for_a_reader_in_the_dark(visit: Open) -> None:
     assert opened.tab.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
+def test_every_table_fits_the_paper(visit: Open) -> None:
+    between_margins = round((210 - 2 * 16) / 25.4 * 96)
+    opened = visit(
+        *(make_run(f"batch_size={size}", seed=s) for size in (32, 64) for s in (0, 1)), width=between_margins
+    )
+    opened.tab.emulate_media(media="print")
+    ends = "[...document.querySelectorAll('table[data-sorted]')].map(t => [t.id, t.getBoundingClientRect().right])"
+
+    assert [name for name, right in opened.tab.evaluate(f"() => {ends}") if right > between_margins] == []
+
+
 @pytest.mark.parametrize("width", [320, 375, 768])
 def test_narrow_windows_do_not_scroll_sideways(visit: Open, width: int) -> None:
     named = [make_run(f"name={'n' * 75}{size}", f"batch_size={size}") for size in (16, 32)]
