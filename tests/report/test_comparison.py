@@ -110,7 +110,10 @@ def test_an_arm_that_never_arrives_is_told_as_a_bound() -> None:
     assert " needs more than " in turned["sentences"][0]
     nobody = comparison.build(fast_and_slow(plateau=0.9), targets=(0.999,))
     assert "no ratio, neither has a median" in nobody["sentences"][0]
-    assert "no test: no run reached the target" in nobody["sentences"][0]
+    assert "no test: no run reached the target." in nobody["sentences"][0]
+    short = [make_run(SLOW, "budget.epochs=5", seed=seed, epochs=5, plateau=0.5) for seed in range(2)]
+    beyond = comparison.build([*(make_run(seed=seed) for seed in range(2)), *short], targets=(0.97,))
+    assert "no test: no run reached the target within the 5 epochs that both were followed." in beyond["sentences"][0]
 
 
 @pytest.mark.parametrize(

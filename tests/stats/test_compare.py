@@ -212,7 +212,12 @@ def test_a_test_looks_no_further_than_the_horizon() -> None:
     """The second arm was stopped at 10; that the first went on to arrive at 11 must not count for it."""
     first, second = arm("a", [11, 12, 13], budget=20), arm("b", [None] * 3, budget=10, epochs=10)
     (pair,) = ask(first, second).pairs
-    assert (pair.horizon, pair.logrank.p, pair.logrank.reason) == (10, None, "no run reached the target")
+    assert (pair.horizon, pair.logrank.p) == (10, None)
+    assert pair.logrank.reason == "no run reached the target within the 10 epochs that both were followed"
+    (asked,) = ask(first, arm("b", [None] * 3), horizon=5).pairs
+    assert asked.logrank.reason == "no run reached the target within the 5 epochs that were asked"
+    (never,) = ask(arm("a", [None] * 3), second).pairs
+    assert never.logrank.reason == "no run reached the target"
 
 
 # --- pairs ----------------------------------------------------------------------------------------------------------

@@ -220,6 +220,7 @@ class _Question(Record):
         first, second = observed
         samples = first.sample, second.sample
         twins = arms.twins(first, second)
+        arrived = any(first.sample.reached) or any(second.sample.reached)
         if horizon is not None:
             samples = samples[0].until(horizon), samples[1].until(horizon)
             twins = twins[0].until(horizon), twins[1].until(horizon)
@@ -233,10 +234,17 @@ class _Question(Record):
             horizon=horizon,
             median_ratio=estimates.median_ratio(*found, confidence=self.confidence),
             restricted_mean_ratio=estimates.restricted_mean_ratio(*found, horizon=horizon, confidence=self.confidence),
-            logrank=significance.logrank(*samples),
-            paired_test=significance.paired(*twins),
+            logrank=self._told(significance.logrank(*samples), horizon=horizon if arrived else None),
+            paired_test=self._told(significance.paired(*twins), horizon=horizon if arrived else None),
             p_corrected=None,
         )
+
+    def _told(self, test: significance.Test, *, horizon: float | None) -> significance.Test:
+        """Return `test`; where its runs arrive, but beyond the horizon, its reason says so."""
+        if horizon is None or test.reason != significance.NOBODY:
+            return test
+        what = "that both were followed" if self.horizon is None else "that were asked"
+        return test.model_copy(update={"reason": f"{test.reason} within the {horizon:g} {self.by} {what}"})
 
 
 def _accuracy(arm: arms.Arm, *, confidence: float) -> Accuracy:
