@@ -65,6 +65,18 @@ def test_epochs_stand_at_whole_ticks(kind: findings.Kind) -> None:
         assert x["axis"].get("values") == list(range(x["scale"]["domain"][1] + 1))
 
 
+def test_a_plane_says_what_its_axes_and_its_colours_are() -> None:
+    figure = findings.figure(findings.of(probe_samples.pages()["landscape"]))
+    assert figure is not None
+    cells = [panel["layer"][0] for panel in figures.specification(figure)["concat"]]
+    planes = [layer["encoding"] for layer in cells if layer["mark"]["type"] == "rect"]
+
+    assert len(planes) == 2
+    for encoding in planes:
+        assert (encoding["x"]["title"], encoding["y"]["title"]) == ("first direction", "second direction")
+        assert encoding["color"]["legend"]["title"] == "loss"
+
+
 def test_what_a_later_version_adds_is_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "found.json", probe_samples.pages()["bn-split"], temperature=3)
     assert findings.read(path) == findings.of(probe_samples.pages()["bn-split"])

@@ -28,6 +28,15 @@ LOG_SPAN = 10.0
 LEFT, RIGHT = 46, 40
 """Pixels beside a plot, for the axis and the labels of the targets; the same in every figure, so that they align."""
 
+LEVEL: Mapping[str, Any] = {
+    "titleAngle": 0,
+    "titleAlign": "left",
+    "titleBaseline": "bottom",
+    "titleX": 4 - LEFT,
+    "titleY": -9,
+}
+"""How the title of a vertical axis lies level above it, where it takes no width."""
+
 COLOURS = ("#3f7fd0", "#d2602a", "#2b8a5f", "#9a63c4", "#a57c00", "#7d7d7d")
 """The colours of recipes, each at least 3.5 to 1 against the page's paper, light and dark."""
 
@@ -203,16 +212,7 @@ def vertical(field: str, *, title: str, span: tuple[float, float], log: bool = F
     ticks: dict[str, Any] = {"format": numbers, "tickCount": 6 if title == "accuracy" else 3}
     if log:
         ticks = {"format": "~g" if span[0] >= 0.001 else "~e", "values": log_ticks(span)}
-    axis = alt.Axis(
-        minExtent=LEFT,
-        maxExtent=LEFT,
-        titleAngle=0,
-        titleAlign="left",
-        titleBaseline="bottom",
-        titleX=4 - LEFT,
-        titleY=-9,
-        **ticks,
-    )
+    axis = alt.Axis(minExtent=LEFT, maxExtent=LEFT, **LEVEL, **ticks)
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
@@ -278,6 +278,9 @@ def finished(chart: Plot, *, ink: Ink, names: Sequence[str] = ("training", "vali
         legend=alt.LegendConfig(
             labelColor=ink.text,
             labelFontSize=12,
+            titleColor=ink.text,
+            titleFontSize=11,
+            titleFontWeight="normal",
             symbolStrokeWidth=2.5,
             columnPadding=APART,
             columns=_columns(entry, LEFT + WIDTH + RIGHT),

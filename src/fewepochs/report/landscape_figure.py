@@ -127,7 +127,7 @@ def _plane(plane: Grid, part: str, *, ink: figures.Ink) -> alt.LayerChart:
     colour = alt.Color(
         f"{part}:Q",
         scale=alt.Scale(type="threshold", domain=levels, scheme=alt.SchemeParams("viridis", count=len(levels) + 1)),
-        legend=alt.Legend(title=None, format=".2~g", orient="right", symbolStrokeWidth=0),
+        legend=alt.Legend(title="loss", format=".2~g", orient="right", symbolStrokeWidth=0),
     )
     half = [abs(places[1] - places[0]) / 2 for places in (plane.across, plane.down)]
     cells = (
@@ -157,8 +157,8 @@ def _side(field: str, places: Sequence[float]) -> Any:
     scale = alt.Scale(domain=[places[0] - half, places[-1] + half], nice=False, zero=False)
     if field == "across":
         return alt.X("left:Q", title="first direction", scale=scale, axis=alt.Axis(grid=False, tickCount=5))
-    axis = alt.Axis(grid=False, tickCount=5, minExtent=figures.LEFT, maxExtent=figures.LEFT)
-    return alt.Y("low:Q", title=None, scale=scale, axis=axis)
+    axis = alt.Axis(grid=False, tickCount=5, minExtent=figures.LEFT, maxExtent=figures.LEFT, **figures.LEVEL)
+    return alt.Y("low:Q", title="second direction", scale=scale, axis=axis)
 
 
 def _of(side: Any, field: str) -> Any:
