@@ -94,5 +94,5 @@ def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").write_text("")
     words = ["digits-step", "--device", "cpu", "--out", str(tmp_path / "file" / "runs")]
     monkeypatch.setattr(sys, "argv", ["gpu_whole", *words])
-    with pytest.raises(SystemExit, match=r"gpu_whole: .*cannot be made"):
+    with pytest.raises(SystemExit, match=r"gpu_whole: .*cannot be written: Not a directory"):
         gpu_whole.main()

@@ -237,6 +237,8 @@ def text(source: str) -> str:
     """Return the text of a recipe, comments included: a shipped one's name, or a file. Raises RecipeError."""
     if source in shipped_names():
         return (resources.files("fewepochs") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+    if not source:  # as a path it would be this folder
+        raise _unknown(source)
     return read_file(source, missing=_unknown(source))
 
 
