@@ -133,12 +133,13 @@ def test_a_file_that_was_cut_anywhere_is_not_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"x": 3}', '{"DIGEST": {"part": "../../runs", "epochs": 3}}'])
 def test_what_was_kept_and_is_not_ours_does_no_harm(kept: str, tmp_path: Path) -> None:
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb" / wandb.SENT).write_text(kept.replace("DIGEST", RUN.digest))
-    path = tracked_runs.write(RUN, out=tmp_path.parent / "runs")
-    send(RUN, tmp_path)
-    assert len(parts(tmp_path)) == 1
-    assert json.loads((tmp_path / "wandb" / wandb.SENT).read_text())[RUN.digest]["epochs"] == 20
+    home = tmp_path / "home"
+    (home / "wandb").mkdir(parents=True)
+    (home / "wandb" / wandb.SENT).write_text(kept.replace("DIGEST", RUN.digest))
+    path = tracked_runs.write(RUN, out=tmp_path / "runs")
+    send(RUN, home)
+    assert len(parts(home)) == 1
+    assert json.loads((home / "wandb" / wandb.SENT).read_text())[RUN.digest]["epochs"] == 20
     assert path.is_dir()
 
 
