@@ -121,6 +121,23 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, arguments: t
     assert problems(_refused(*arguments, folder=tmp_path, code=2))[0].startswith(told)
 
 
+SEARCH = """
+name = "typo"
+base = "digits-step"
+trials = 4
+[space]
+optimizer.lrr = { low = 1e-3, high = 1e-1, log = true }
+[halving]
+first = 2
+"""
+
+
+def test_a_search_of_which_no_trial_makes_a_recipe_is_refused_and_can_be_mended(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text(SEARCH)
+    (problem,) = problems(_refused("search", "run", "search.toml", folder=tmp_path, code=2))
+    assert problem.startswith("space: none of 4 trials makes a recipe; the first: optimizer.lrr: unknown field")
+
+
 # --- output that cannot be written ---------------------------------------------------------------------------------
 
 

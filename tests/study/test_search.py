@@ -339,15 +339,6 @@ def test_show_before_and_refusals_on_the_command_line(tmp_path: Path) -> None:
     assert "Traceback" not in missing.stderr
 
 
-def test_a_space_of_which_no_trial_makes_a_recipe_is_refused_and_can_be_mended(tmp_path: Path) -> None:
-    home(tmp_path, SMALL.replace("optimizer.lr = ", "optimizer.lrr = "))
-    refused = command_line.run(*RUN, folder=tmp_path)
-    assert refused.returncode == 2
-    (problem,) = command_line.problems(refused)
-    assert problem.startswith("space: none of 4 trials makes a recipe; the first: optimizer.lrr: unknown field")
-    assert not list(tmp_path.glob("runs/*"))
-
-
 def test_a_batch_larger_than_the_training_set_ends_no_search(tmp_path: Path) -> None:
     """Only the data shows it; the others go on to the end, and it is said why this one did not."""
     text = SMALL.replace("trials = 4", "trials = 4\nseed = 1").replace("= 6", "= 2").replace("first = 2", "first = 1")
