@@ -10,8 +10,8 @@ The phases of one run are not independent, so resamples draw whole runs, with re
 interval is the expanded percentile one (`stats.resampling`), its n less what the coefficients take. A resample in which
 rate or batch size does not vary on its own is left out. An exponent is absent where the runs have one rate or one batch
 size only, where the two change together, or where runs are too few. It has no interval where one or two runs alone have
-another rate, or batch size, than the rest: resamples show too little of how much such runs scatter (in simulations two
-runs against two err in 35 percent, one against four in 42; three against three in 10, three times two in 3).
+another rate, or batch size, than the rest: resamples show too little of how much such runs scatter
+(`benchmarks/noise_law_coverage.py`).
 """
 
 from __future__ import annotations
@@ -168,8 +168,9 @@ def _borne_out(found: Exponent, values: survival.Floats, *, runs: Sequence[str])
     others = len(set().union(*(names for value, names in having.items() if value != common)))
     if found.low is None or others >= LEAST_OTHERS:
         return found
-    why = f"{others} runs alone differ from the others in it; {LEAST_OTHERS} are the fewest for an interval"
-    return Exponent(value=found.value, reason=why.replace("1 runs alone differ", "1 run alone differs"))
+    alone = "1 run alone differs" if others == 1 else f"{others} runs alone differ"
+    why = f"{alone} from the others in it; {LEAST_OTHERS} are the fewest for an interval"
+    return Exponent(value=found.value, reason=why)
 
 
 def _numbers(names: Sequence[str]) -> tuple[int, ...]:
