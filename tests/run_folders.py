@@ -11,6 +11,16 @@ from recipe_samples import parse
 
 ENVIRONMENT = {"threads": 1, "gpu": None, "command": ["fewepochs"]}
 
+STUDY = """
+name = "pair"
+question = "Which batch?"
+base = "digits-step"
+seeds = "0..1"
+[axes]
+batch_size = [32, 64]
+"""
+"""A study of the digits with two arms and two seeds."""
+
 
 def epoch(number: int) -> EpochRecord:
     return EpochRecord(

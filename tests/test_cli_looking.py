@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,15 @@ def test_a_recipe_file_is_shown_as_it_stands(tmp_path: Path) -> None:
 
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.endswith("# the last word\n")
+
+
+def test_a_recipe_that_comes_through_a_pipe_is_shown_whole(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["/bin/sh", "-c", "cat tiny.toml > pipe"], cwd=tmp_path) as writer:
+        shown = run("recipes", "show", "pipe", folder=tmp_path)
+        assert writer.wait() == 0
+    assert (shown.returncode, shown.stdout) == (0, (tmp_path / "tiny.toml").read_text())
 
 
 def test_the_schema_of_recipes_is_json(tmp_path: Path) -> None:

@@ -14,19 +14,10 @@ import run_folders
 from command_line import COMMAND, environment, problems, run
 from report_runs import make_run, write
 
-STUDY = """
-name = "pair"
-question = "Which batch?"
-base = "digits-step"
-seeds = "0..1"
-[axes]
-batch_size = [32, 64]
-"""
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    (tmp_path / "pair.toml").write_text(STUDY)
+    (tmp_path / "pair.toml").write_text(run_folders.STUDY)
     return Path("pair.toml")
 
 

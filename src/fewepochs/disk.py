@@ -48,12 +48,16 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from None
 
 
-def open_plain(path: Path, *, most_bytes: int) -> IO[bytes]:
+class NotPlainError(OSError):
+    """A folder, a device, a pipe: nothing that has an end and can be read again."""
+
+
+def open_plain(path: Path, *, most_bytes: int | None = None) -> IO[bytes]:
     """Open the plain file `path` of at most so many bytes for reading. Raises OSError for anything else."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # before opening: opening a pipe would wait for a writer for ever
-        raise OSError(errno.EINVAL, "not a plain file", str(path))
-    if found.st_size > most_bytes:
+        raise NotPlainError(errno.EINVAL, "not a plain file", str(path))
+    if most_bytes is not None and found.st_size > most_bytes:
         raise OSError(errno.EFBIG, f"has more than {size(most_bytes)}", str(path))
     return path.open("rb")
 

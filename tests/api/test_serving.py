@@ -22,15 +22,6 @@ from fewepochs.api import results, serving, showing
 from fewepochs.errors import StorageError
 from fewepochs.report import page
 
-STUDY = """
-name = "pair"
-question = "Which batch?"
-base = "digits-step"
-seeds = "0..1"
-[axes]
-batch_size = [32, 64]
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -103,11 +94,11 @@ def test_a_run_that_cannot_be_read_just_now_leaves_the_page_that_was(address: st
 
 def test_a_study_file_that_is_being_written_leaves_page_and_version_that_were(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
-    file.write_text(STUDY)
+    file.write_text(run_folders.STUDY)
     run_folders.make(tmp_path / "runs" / "pair" / "run", epochs=2)
     with serving.page([file], out=tmp_path / "runs", targets=(), port=0) as address:
         before = ask(address), ask(address, "/version")
-        file.write_text(STUDY[:20])
+        file.write_text(run_folders.STUDY[:20])
         assert (ask(address), ask(address, "/version")) == before
     with serving.page([file], out=tmp_path / "runs", targets=(), port=0) as address:
         for path in ("/", "/version"):

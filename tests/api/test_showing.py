@@ -13,15 +13,6 @@ from fewepochs.api import showing
 from fewepochs.errors import RecipeError, StorageError
 from report_runs import make_run, write
 
-STUDY = """
-name = "pair"
-question = "Which batch?"
-base = "digits-step"
-seeds = "0..1"
-[axes]
-batch_size = [32, 64]
-"""
-
 
 def a_watch(path: Path, *, waits: Iterator[Callable[[], object] | None], said: list[str]) -> showing.Watch:
     """Return a watch whose pauses do what `waits` say, and end where it ends."""
@@ -47,7 +38,7 @@ def test_runs_are_shown_as_they_are_stored(tmp_path: Path) -> None:
 
 
 def test_a_study_is_shown_with_its_question_and_no_answer_before_an_epoch(tmp_path: Path) -> None:
-    (tmp_path / "pair.toml").write_text(STUDY)
+    (tmp_path / "pair.toml").write_text(run_folders.STUDY)
     shown = showing.load([tmp_path / "pair.toml"], out=tmp_path / "runs")
 
     assert (shown.question, shown.title, shown.runs, shown.found) == ("Which batch?", "pair", (), None)
@@ -56,7 +47,7 @@ def test_a_study_is_shown_with_its_question_and_no_answer_before_an_epoch(tmp_pa
 
 
 def test_a_study_stands_alone(tmp_path: Path) -> None:
-    (tmp_path / "pair.toml").write_text(STUDY)
+    (tmp_path / "pair.toml").write_text(run_folders.STUDY)
 
     with pytest.raises(RecipeError, match="a study stands beside other things"):
         showing.load([tmp_path / "pair.toml", tmp_path], out=tmp_path)

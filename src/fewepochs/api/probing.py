@@ -44,11 +44,19 @@ def dry_run(recipe: recipes.Recipe, *, runtime: Runtime | None = None) -> dict[s
 
 
 def available(where: Path | None = None) -> list[dict[str, Any]]:
-    """Return the data sets at hand, as JSON-able rows: kind, path, form, detail. Raises DataError for no `where`."""
+    """Return the data sets at hand, as JSON-able rows: kind, path, form, detail.
+
+    Raises DataError where `where` is not to be found.
+    """
     from fewepochs.data import sources
 
-    if where is not None and not where.exists():
-        raise DataError(f"{where} does not exist.")
+    try:
+        if where is not None:
+            where.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{where} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     return [asdict(source) for source in sources.available(where)]
 
 

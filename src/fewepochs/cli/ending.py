@@ -23,10 +23,9 @@ def conclude(
 ) -> None:
     """Print what came out, then leave with the exit code that it asks for."""
     for outcome in outcomes:
+        run = outcome.run
         if outcome.already_done:
-            output.say(
-                f"{outcome.run.name}: already done ({outcome.run.status.state}); its folder is {outcome.run.path}"
-            )
+            output.say(f"{run.name}: already done ({run.status.state}); its folder is {run.path}")
     print_summary([outcome.run for outcome in outcomes], targets=(), form=form, report=report)
     stopped = next((outcome for outcome in outcomes if outcome.signal is not None), None)
     if stopped is not None:
@@ -44,6 +43,7 @@ def conclude(
 def print_summary(
     runs: Sequence[Any], *, targets: Sequence[float], form: output.Form, report: Path | None = None
 ) -> None:
+    """Print crossings, best accuracy and cost of `runs`, and where their `report` is."""
     summary = results.summarise(runs, targets=targets)
     if report is not None:
         summary = {"report": str(report), **summary}

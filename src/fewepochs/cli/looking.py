@@ -32,11 +32,12 @@ def recipes_list(context: typer.Context, as_json: options.JsonOption = False) ->
 @recipes_app.command("show")
 def recipes_show(name: options.RecipeArgument, as_json: options.JsonOption = False) -> None:
     """Print a recipe, comments included."""
-    recipe = recipes.load(name)
+    text = recipes.text(name)  # once: a pipe has nothing for a second reading
+    recipe = recipes.parse(text, source=name)
     if as_json:
         output.print_json({"digest": recipes.digest(recipe), **recipe.model_dump(mode="json", exclude_none=True)})
     else:
-        output.out(recipes.text(name).rstrip("\n"))
+        output.out(text.rstrip("\n"))
 
 
 @recipes_app.command("schema")

@@ -13,8 +13,7 @@ from fewepochs.api import results, showing, training
 from fewepochs.cli import ending, options, output
 
 SubjectArgument = Annotated[
-    list[Path],
-    typer.Argument(metavar="RUN...|STUDY", help="Run folders, folders of run folders, or one study file."),
+    list[Path], typer.Argument(metavar="RUN...|STUDY", help="Run folders, folders of run folders, or one study file.")
 ]
 IntervalOption = Annotated[
     float, typer.Option("--interval", metavar="SECONDS", help="With --watch or --serve, between two looks.")
@@ -86,7 +85,6 @@ def report(
         typer.Option(
             "--probe",
             metavar="FILE",
-            readable=False,
             help="What a probe found: a file that bn-split, gradient-noise, sharpness, landscape or noise wrote with "
             "--json; repeatable.",
         ),

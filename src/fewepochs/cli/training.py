@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,8 +66,7 @@ def train(
     options.check_accuracies({"--stop-at-target": stop_at_target, "--require-target": require_target})
     processes = None if pack is None else options.processes(pack)
     if print_config or dry_run:
-        needs = None if print_config else probing.dry_run(chosen[0], runtime=runtime)
-        _print(chosen, needs=needs, seeds=seeds, as_json=as_json)
+        _print(chosen, runtime=None if print_config else runtime, seeds=seeds, as_json=as_json)
         return
     form = output.form(as_json, progress, quiet=quiet)
     if pack is not None:
@@ -100,10 +99,12 @@ def _conclude_packed(done: packing.Packed, *, require_target: float | None, form
     raise errors.StudyError(ending.failures(done.plan, failed))
 
 
-def _print(chosen: Sequence[recipes.Recipe], *, needs: dict[str, Any] | None, seeds: str | None, as_json: bool) -> None:
-    """Print what a recipe needs, or the recipe where that was not asked."""
-    if needs is not None:
-        output.print_facts(needs, as_json=as_json)
+def _print(
+    chosen: Sequence[recipes.Recipe], *, runtime: training.Runtime | None, seeds: str | None, as_json: bool
+) -> None:
+    """Print what a recipe needs, where a machine is given, or else the recipe."""
+    if runtime is not None:
+        output.print_facts(probing.dry_run(chosen[0], runtime=runtime), as_json=as_json)
         return
     if len(chosen) > 1:
         raise options.usage("--print-config", "shows one recipe", f"--seeds {seeds}", "--seed instead of --seeds")

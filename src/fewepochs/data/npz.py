@@ -12,7 +12,6 @@ are there, and fit into `MOST_BYTES`. Objects (pickles) are never loaded.
 from __future__ import annotations
 
 import math
-import stat
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from fewepochs import disk
 from fewepochs.data.images import DataSet, Images, digest
 from fewepochs.errors import DataError
 
@@ -134,10 +134,9 @@ def _size(images: Images) -> str:
 def open_plain(path: Path) -> IO[bytes]:
     """Open a plain file for reading; raises DataError for anything else, and for what cannot be opened."""
     try:
-        # Before opening: opening a pipe would wait for a writer for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path} is not a plain file.")
-        return path.open("rb")
+        return disk.open_plain(path)
+    except disk.NotPlainError:
+        raise DataError(f"{path} is not a plain file.") from None
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ recipes that are not validated on the same images or were not allowed the same n
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -164,12 +165,11 @@ def _meaning(pair: compare.Pair) -> str:
     if pair.p_corrected is None or pair.p_corrected >= SIGNIFICANT:
         return ": this could be chance"
     sooner, median = (pair.logrank.excess or 0) > 0, pair.median_ratio
-    lower = next((sign for end, sign in ((median.below, True), (median.above, False)) if end is not None), None)
-    if median.value is not None:
-        lower = median.value < 1 if median.value != 1 else None
-    if lower is None or lower == sooner:
-        return ""
-    return f": by all of their runs {pair.first if sooner else pair.second} needs less, whatever the medians say"
+    lower = next((end for end in (median.value, median.below) if end is not None), math.inf) < 1
+    higher = next((end for end in (median.value, median.above) if end is not None), 0.0) > 1
+    if (lower and not sooner) or (higher and sooner):
+        return f": by all of their runs {pair.first if sooner else pair.second} needs less, whatever the medians say"
+    return ""
 
 
 def _corrected_for(found: compare.Comparison) -> str:

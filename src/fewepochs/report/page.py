@@ -58,8 +58,7 @@ def render(
     study compares by rules of its own, `question` what it asks; `probes` is what probes found. `live` is the version of
     a page that looks for a newer one where it came from.
     """
-    asked = tuple(found["targets"]) if found is not None else targets
-    data = summary.build(runs, targets=asked)
+    data = summary.build(runs, targets=targets if found is None else tuple(found["targets"]))
     groups = labels.group(labels.label(runs))
     found = comparison.build(runs, targets=data["targets"]) if found is None else found
     counted, _ = labels.without_copies(groups)  # as the comparison has them, which says what it left out
@@ -73,7 +72,7 @@ def render(
         }
         looked = probe_parts.build(probes, desk=desk, shown={run.digest for run in runs})
         panels = desk.panels(counted, data, most=MOST_DRAWN)
-        parts = _parts(groups, data, found, noise=noise)
+        parts = _parts(groups, data, found, noise=noise, counted=counted)
     drawn = any(run.epochs for run in runs)
     scripts = _scripts(figures=drawn or bool(probes), live=live is not None)
     style = markup.asset("page.css")
@@ -87,7 +86,6 @@ def render(
         live=live,
         drawn=drawn,
         data=data,
-        arms=_arms(counted),
         panels=[drawing.finished(panel) for panel in panels["panels"]],
         shared=panels["shared"],
         probes=list(probe_parts.finished(looked)),
@@ -115,8 +113,9 @@ def _parts(
     found: Mapping[str, Any],
     *,
     noise: Sequence[Mapping[str, Any]],
+    counted: Sequence[labels.Group],
 ) -> dict[str, Any]:
-    """Return what stands on the page beside its figures."""
+    """Return what stands on the page beside its figures; `counted` are the `groups` without copies."""
     runs = [run for group in groups for run in group.runs]
     logged = [run for run in runs if run.stored.epochs]
     return {
@@ -126,6 +125,7 @@ def _parts(
         "load_sources": sorted({run["costs"]["load_source"] for run in data["runs"]} - {None}),
         "unmeasured": _unmeasured(data),
         "together": _together(found),
+        "arms": _arms(counted),
         "noise": noise,
         "changes": sections.changes(groups) if len(groups) > 1 else [],
         "base": groups[0].label if groups else "",

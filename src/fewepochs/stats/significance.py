@@ -45,8 +45,9 @@ class Test(Record):
     """A test's answer: `p`, two-sided, from so many `rearrangements`; None with a `reason` where there is none.
 
     `smallest_p` is the smallest that these runs could have given in another order, ties included, and of rearrangements
-    that were drawn the smallest that so many can give. `n` counts runs, `pairs` pairs where the
-    test goes by pairs. `chi2` (one degree of freedom) and `chi2_p` are the log-rank test's by its variance.
+    that were drawn the smallest that so many can give. `n` counts runs, `pairs` pairs where the test goes by pairs.
+    `excess` is U of the first arm: so many more of its runs arrived than were expected of it, above 0 where it is the
+    sooner one. `chi2` (one degree of freedom) and `chi2_p` are the log-rank test's by its variance.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
